@@ -1,0 +1,1 @@
+"""Who people and services are: users, passwords, keys, tokens, sessions. Messaging never imports this."""

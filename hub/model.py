@@ -1,0 +1,172 @@
+"""The nouns of the hub: frozen values that every other module may know, and that know only errors.
+
+Sizes are bytes, times are Unix seconds (float) unless a name says otherwise. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NewType
+
+from hub.errors import HubError
+
+Topic = NewType("Topic", str)
+
+ALL = Topic("all")
+"""The topic of everybody."""
+
+_TOPIC = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_.@+/=|~-]+(?::[A-Za-z0-9_.@+/=|~-]+)*")
+_SUBJECT = re.compile(r"[A-Za-z0-9_.@+/=|~-]{1,128}")
+_CLIENT = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+def topic(name: str) -> Topic:
+    """Check a topic name; raises ``topic_invalid``."""
+    if not _TOPIC.fullmatch(name):
+        raise HubError(
+            "topic_invalid",
+            f"{name[:60]!r} is not a topic name: 1-200 characters, segments of A-Z a-z 0-9 _ . @ + / = | ~ - "
+            "joined by ':'.",
+        )
+    return Topic(name)
+
+
+def is_subject(name: str) -> bool:
+    """Whether this may be the id of a user or a service (one topic segment, at most 128 characters)."""
+    return _SUBJECT.fullmatch(name) is not None
+
+
+def user_topic(user: str) -> Topic:
+    """A user's own topic; raises ``topic_invalid`` if that is not a user id."""
+    if not is_subject(user):
+        raise HubError("topic_invalid", f"{user[:60]!r} is not a user id.")
+    return Topic(f"user:{user}")
+
+
+def client_id(value: str) -> str:
+    """Check a client id; raises ``client_invalid``."""
+    if not _CLIENT.fullmatch(value):
+        raise HubError("client_invalid", "A client id has 8-64 characters of A-Z a-z 0-9 _ -.")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in one log: after the entry ``seq`` of the log ``epoch``. Opaque outside the hub.
+
+    ``epoch`` is made up when a log is created, so that a cursor of a log that was replaced is recognised.
+    """
+
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read what ``str`` wrote; raises ``cursor_invalid``."""
+        epoch, _, seq = text.partition(":")
+        # 18 digits: what fits SQLite's and JetStream's 64-bit sequence numbers.
+        if not (epoch.isascii() and epoch.isalnum() and len(epoch) <= 32):
+            raise HubError("cursor_invalid")
+        if not (seq.isascii() and seq.isdigit() and len(seq) <= 18 and str(int(seq)) == seq):
+            raise HubError("cursor_invalid")
+        return cls(epoch, int(seq))
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """Topic patterns that a principal may subscribe and publish to; see ``policy`` for what they match."""
+
+    subscribe: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a token speaks for, and what they may do until it expires.
+
+    ``session`` names the login that the token came from; ending that login ends every connection with it.
+    """
+
+    subject: str
+    kind: Literal["user", "service"]
+    session: str
+    expires_at: float
+    admin: bool = False
+    grants: Grants = field(default_factory=Grants)
+    topics: tuple[Topic, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The publisher's name in events: ``user:<id>`` or ``service:<id>``. No client can choose it."""
+        return f"{self.kind}:{self.subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that was checked and is to be appended or signalled.
+
+    ``body`` is the event object of the wire (``{"id",…}``) as UTF-8 JSON, encoded once, here and never again.
+    ``dedupe`` is the publisher's idempotency key (publisher and id), or None if the hub made up the id;
+    ``fingerprint`` tells the same content from another one under the same key. ``exclude`` are client ids that
+    are not sent this event. ``expires_at`` bounds how long it is read back.
+    """
+
+    id: str
+    topics: tuple[Topic, ...]
+    body: bytes
+    time: float
+    durable: bool = True
+    dedupe: str | None = None
+    fingerprint: bytes = b""
+    exclude: tuple[str, ...] = ()
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A draft that has its place in the log. ``topics`` keep the publisher's order."""
+
+    seq: int
+    topics: tuple[Topic, ...]
+    body: bytes
+    exclude: tuple[str, ...] = ()
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a publisher gets: where the event is. ``seq`` is None for an ephemeral one."""
+
+    id: str
+    seq: int | None
+    time: float
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of the log: the entries of some topics, in order.
+
+    Every entry of those topics with ``after < seq <= through`` that is retained is here, so that reading on from
+    ``through`` skips nothing. ``floor``: entries up to it are no longer retained; ``floor > after`` is a gap that the
+    reader must be told of. ``more``: ``limit`` cut the page short.
+    """
+
+    entries: Sequence[Entry]
+    through: int
+    floor: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChange:
+    """A user came to or left a topic, as the whole hub sees it (not one tab, not one node)."""
+
+    topic: Topic
+    user: str
+    joined: bool

@@ -1,0 +1,92 @@
+"""May this principal do that? One pure function, deny by default.
+
+Patterns are topic names in which a whole segment may be ``*``: it stands for exactly one segment, or, as the last
+one, for one or more. The reserved topics (``all``, ``user:…``) are matched only by a pattern that names them
+(``all``, ``user:*``): a bare ``*`` opens every ordinary topic and nobody's private one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import lru_cache
+
+from hub.errors import HubError
+from hub.model import ALL, Principal, Topic, is_subject, topic
+
+
+class Action(StrEnum):
+    """What can be done with a topic."""
+
+    SUBSCRIBE = "subscribe"
+    """Receive it live, read its history, see who is there."""
+    PUBLISH = "publish"
+
+
+def may(principal: Principal, action: Action, name: Topic) -> bool:
+    """Whether ``principal`` may do ``action`` on the topic ``name``.
+
+    A user always reads ``all`` and their own ``user:<id>``, and the topics their token subscribes by itself; an
+    administrator does anything; otherwise a granted pattern must match.
+    """
+    if principal.admin:
+        return True
+    if action is Action.SUBSCRIBE:
+        if name in automatic_topics(principal):
+            return True
+        patterns = principal.grants.subscribe
+    else:
+        patterns = principal.grants.publish
+    return any(matches(pattern, name) for pattern in patterns)
+
+
+def require(principal: Principal, action: Action, names: Iterable[Topic]) -> None:
+    """Raise ``forbidden``, naming the first topic that is not allowed."""
+    for name in names:
+        if not may(principal, action, name):
+            raise HubError("forbidden", f"{principal.source} may not {action} {name!r}.", topic=name)
+
+
+def automatic_topics(principal: Principal) -> tuple[Topic, ...]:
+    """What a connection is subscribed to without asking. A service has no inbox, so only its token's topics."""
+    if principal.kind == "service":
+        return principal.topics
+    own = (Topic(f"user:{principal.subject}"), ALL)
+    return own + tuple(name for name in principal.topics if name not in own)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether the pattern covers the topic name."""
+    if _is_reserved(name) and not _is_reserved(pattern):
+        return False
+    return _compiled(pattern).fullmatch(name) is not None
+
+
+def check_pattern(pattern: str) -> str:
+    """Return the pattern if it is one; raises ``topic_invalid``."""
+    for segment in pattern.split(":"):
+        if "*" in segment and segment != "*":
+            raise HubError("topic_invalid", f"{pattern[:60]!r}: in a pattern, '*' must be a whole segment.")
+    topic(pattern.replace("*", "x"))
+    return pattern
+
+
+def expand(pattern: str, subject: str) -> str:
+    """Put the principal's id in the place of ``{sub}``: ``user:{sub}:*`` for alice is ``user:alice:*``."""
+    if not is_subject(subject):
+        raise HubError("topic_invalid", f"{subject[:60]!r} is not a user id.")
+    return pattern.replace("{sub}", subject)
+
+
+def _is_reserved(name: str) -> bool:
+    return name == ALL or name == "user" or name.startswith("user:")
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    segments = pattern.split(":")
+    parts = [r"[^:]+" if segment == "*" else re.escape(segment) for segment in segments]
+    if segments[-1] == "*":
+        parts[-1] = r".+"
+    return re.compile(":".join(parts))

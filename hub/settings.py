@@ -1,0 +1,197 @@
+"""The settings: frozen, from the environment (``HUB_…``) and ``hub.toml``, every default explained.
+
+The environment wins over the file. A setting that is unknown or bad stops the start with one sentence that says
+how to mend it (``SettingsError``). Sizes are bytes, times are seconds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from hub.errors import HubError
+from hub.policy import check_pattern
+
+PREFIX = "HUB_"
+
+# Variables of the command line's client side (`hub publish`, `hub listen`, `hub token`) and of the tests.
+CLIENT_VARIABLES = frozenset(
+    {
+        "HUB_URL",
+        "HUB_TOKEN",
+        "HUB_USERNAME",
+        "HUB_PASSWORD",
+        "HUB_SERVICE_ID",
+        "HUB_SERVICE_SECRET",
+        "HUB_CONFIG",
+    }
+)
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one sentence for the person who starts the hub."""
+
+
+class Settings(BaseModel):
+    """All settings of a hub."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    """Address to listen on. The default is loopback: opening the hub to a network is a decision."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    data_dir: Path = Path("data")
+    """Where the log, the identities and the key live. One hub process per directory."""
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    """How much is logged."""
+
+    admin_username: str = "admin"
+    """Name of the administrator made at the first start."""
+    admin_password: SecretStr | None = None
+    """Their password; without it a random one is made and shown once. At least 8 characters."""
+
+    issuer: str = Field("notification-hub", min_length=1)
+    """The ``iss`` of the hub's tokens (RFC 7519, 4.1.1)."""
+    audience: str = Field("notification-hub", min_length=1)
+    """The ``aud`` of the hub's tokens (RFC 7519, 4.1.3)."""
+    signing_key_file: Path | None = None
+    """A private key (PEM: Ed25519, EC P-256 or RSA from 2048 bits). Without it an Ed25519 key is made in the data
+    directory, readable by its owner only."""
+    signing_secret: SecretStr | None = None
+    """A shared secret (HS256, at least 32 bytes) instead of a key, for those whose own code makes the tokens."""
+    access_ttl: float = Field(900, ge=1)
+    """Life of an access token. Short, because a stolen one works until then."""
+    refresh_ttl: float = Field(30 * 86400, ge=60)
+    """Life of a refresh token, counted from its last use."""
+    revocation_poll: float = Field(0.5, gt=0, le=10)
+    """How often identities are looked up for changes made by another process (``hub user disable``): the bound on how
+    long a disabled user's sockets live on."""
+
+    retention_age: float = Field(30 * 86400, gt=0)
+    """How long an event is kept. Three weeks away should lose nothing, hence a month."""
+    retention_bytes: int = Field(1 << 30, ge=1 << 16)
+    """How many bytes of events are kept; the oldest go first."""
+    dedupe_window: float = Field(86400, gt=0)
+    """How long a publisher's event id is remembered."""
+    max_event_bytes: int = Field(64 * 1024, ge=256, le=1 << 20)
+    """Largest event (its JSON as sent to receivers)."""
+    max_request_bytes: int = Field(8 << 20, ge=1024)
+    """Largest HTTP request body."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Browser origins (``https://app.example.com``) that may use the API and the socket besides the hub's own. ``*``
+    allows all."""
+    max_connections: int = Field(100_000, ge=1)
+    """Connections of this process; a further one is closed with 1013."""
+    max_topics: int = Field(128, ge=1, le=1000)
+    """Topics of one connection."""
+    outbox_bytes: int = Field(256 * 1024, ge=4096)
+    """Bytes that may wait for one connection in the hub; past it the reader reads from the log at its own pace."""
+    stall_timeout: float = Field(30, gt=0)
+    """A connection that takes none of the bytes waiting for it for so long is aborted."""
+    ping_interval: float = Field(20, gt=0)
+    """How often a silent connection is asked whether it lives; twice this bounds how long a dead one is held."""
+    cursor_interval: float = Field(30, gt=0)
+    """How often a quiet connection is told its cursor, so that it stays young."""
+    drain_timeout: float = Field(10, ge=0)
+    """How long a stopping hub takes to send its clients away (1012) before it cuts them off."""
+
+    presence_topics: tuple[str, ...] = ("chat:*", "room:*")
+    """Patterns of topics whose members see each other come and go."""
+    presence_grace: float = Field(5, ge=0)
+    """How long a person may be gone, as when reloading the page, before a leave is told."""
+
+    metrics_token: SecretStr | None = None
+    """A bearer token for ``/metrics``, for a scraper that cannot log in; administrators may always read them."""
+
+    @field_validator("allowed_origins", "presence_topics", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("presence_topics")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(check_pattern(pattern) for pattern in value)
+        except HubError as error:
+            raise ValueError(error.detail) from error
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.signing_secret is not None and self.signing_key_file is not None:
+            raise ValueError("give signing_key_file or signing_secret, not both")
+        if self.signing_secret is not None and len(self.signing_secret.get_secret_value().encode()) < 32:
+            raise ValueError("signing_secret needs at least 32 bytes; `openssl rand -hex 32` makes one")
+        if self.admin_password is not None and len(self.admin_password.get_secret_value()) < 8:
+            raise ValueError("admin_password needs at least 8 characters")
+        return self
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read ``hub.toml`` (or the file named by ``HUB_CONFIG``) and the environment; raises ``SettingsError``.
+
+    ``overrides`` are the command line's: they win over both.
+    """
+    environ = os.environ if environ is None else environ
+    _refuse_unknown(environ)
+    values = _read_file(environ)
+    for name in Settings.model_fields:
+        text = environ.get(PREFIX + name.upper(), "")
+        if text:
+            values[name] = text
+    values.update(overrides)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        where = f"{PREFIX}{name.upper()} (or {name} in hub.toml)" if name else "The settings"
+        raise SettingsError(f"{where}: {message}.") from None
+
+
+def _read_file(environ: Mapping[str, str]) -> dict[str, Any]:
+    named = environ.get("HUB_CONFIG")
+    path = Path(named or "hub.toml")
+    if not path.exists():
+        if named:
+            raise SettingsError(f"HUB_CONFIG names {path}, which does not exist.")
+        return {}
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}.") from None
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingsError(f"{path} has an unknown setting {name!r}{_suggest(name, Settings.model_fields)}.")
+    return values
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | CLIENT_VARIABLES
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsError(f"The environment has an unknown setting {name}{_suggest(name, known)}.")
+
+
+def _suggest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
