@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, NewType
 
 from hub.errors import HubError
@@ -43,6 +44,11 @@ def user_topic(user: str) -> Topic:
     if not is_subject(user):
         raise HubError("topic_invalid", f"{user[:60]!r} is not a user id.")
     return Topic(f"user:{user}")
+
+
+def timestamp(time: float) -> str:
+    """Unix seconds as an RFC 3339 time in UTC, to the millisecond."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def client_id(value: str) -> str:

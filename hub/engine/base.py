@@ -1,0 +1,84 @@
+"""The contract of an engine: it keeps the one log and carries what is new in it to this node.
+
+Engines know only model and errors. ``tests/engine`` holds every engine to what is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from hub.model import Draft, Entry, Page, PresenceChange, Receipt, Topic
+
+EARLIEST = 0
+"""As ``after``: from the oldest entry that is retained."""
+
+
+class Sink(Protocol):
+    """Where an engine delivers to: this node's hub. Called on the event loop; no call blocks or raises."""
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """The tail of the log: every entry after ``head`` at the start, each once, in the order of ``seq``."""
+
+    def signal(self, draft: Draft) -> None:
+        """An ephemeral event, at most once."""
+
+    def presence(self, change: PresenceChange) -> None:
+        """Somebody came to or left a topic."""
+
+
+class Engine(Protocol):
+    """A log, its tail, signals and presence.
+
+    Sequence numbers (``seq``) are positive, grow with the log's order and are never used twice within an ``epoch``.
+    """
+
+    @property
+    def epoch(self) -> str:
+        """Names this log; another log has another epoch. ASCII letters and digits. Known once started."""
+
+    @property
+    def head(self) -> int:
+        """The seq of the newest entry that is durable (0: none). The tail may be a moment behind it."""
+
+    async def start(self, sink: Sink) -> None:
+        """Open or create the log, and deliver its tail from now on. Raises ``OSError`` or ``HubError``."""
+
+    async def stop(self) -> None:
+        """Finish what was accepted, then let go of everything. Safe to call twice."""
+
+    async def append(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Append durable drafts, all or none, in their order, with nothing in between them.
+
+        Returns once they are on disk: whatever happens to the process after that, they are in the log, and they are
+        delivered to the sink. A draft whose ``dedupe`` key is known within the dedupe window is not appended again: its
+        receipt is the first one's with ``duplicate`` set. Raises ``id_conflict`` (with ``index``) if its
+        ``fingerprint`` differs, and ``log_unavailable`` if the log cannot be written; then nothing was appended.
+        Cancelling the call does not take back what was handed in.
+        """
+
+    async def read(self, topics: Collection[Topic], after: int | None, limit: int) -> Page:
+        """A page of the entries of some topics; see ``Page`` for what it promises.
+
+        ``after=None``: the newest ``limit`` entries, oldest first. Entries past their ``expires_at`` are left out.
+        A page may hold fewer than ``limit`` entries and still have ``more``: it is bounded in bytes too. What
+        ``append`` has returned for is seen. Raises ``log_unavailable``.
+        """
+
+    def signal(self, draft: Draft) -> None:
+        """Send an ephemeral event to every node, at most once, with no promise."""
+
+    def touch(self, topic: Topic, user: str) -> None:
+        """The user is in the topic, on this node. The first touch of all nodes is a join."""
+
+    def leave(self, topic: Topic, user: str) -> None:
+        """The user is no longer in the topic on this node. The last leave of all nodes is a leave."""
+
+    def members(self, topic: Topic) -> frozenset[str]:
+        """Who is in the topic, on all nodes, as far as this node knows."""
+
+    async def probe(self) -> None:
+        """Prove that the way from an append to the sink works, end to end, without adding to the log.
+
+        Raises ``log_unavailable`` if it does not.
+        """

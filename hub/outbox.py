@@ -1,0 +1,197 @@
+"""What waits for one connection: a queue bounded by bytes, emptied in one write per loop tick.
+
+Three states:
+
+- ``live``: frames from the log's tail are queued and written as the transport takes them.
+- ``catching_up``: the reader is behind, because it resumes or because it is slow, which is the same thing. Events from
+  the tail are not queued; somebody (the hub) reads pages of the log from ``position`` and hands them over.
+- ``closed``: nothing is taken any more.
+
+Memory: at most ``limit`` bytes here (one frame may be larger, alone), and about as many in the transport. On overflow
+the queued events are dropped, not the connection: the log has them. Order and once-only: an event is queued only if its
+``seq`` is past everything queued before, so that pages and tail can meet anywhere without a seam.
+
+Sans-I/O: it is handed a ``Link`` (the transport) and a way to run something at the end of the loop's tick.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol
+
+from hub.wire import Frame
+
+
+class Link(Protocol):
+    """The connection as the outbox and the hub see it. No call blocks."""
+
+    def write(self, frames: Sequence[Frame]) -> None:
+        """Hand frames to the transport, in one write."""
+
+    def is_writable(self) -> bool:
+        """Whether the transport takes more; when it does again, it calls ``Outbox.resume``."""
+
+    def pending(self) -> int:
+        """Bytes that the transport holds and the peer's kernel has not taken."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye (RFC 6455, 7.1.2) and end; cut the connection if the peer does not follow."""
+
+    def abort(self) -> None:
+        """Cut the connection now, whatever is unsent."""
+
+
+class State(Enum):
+    """See the module's docstring."""
+
+    LIVE = "live"
+    CATCHING_UP = "catching_up"
+    CLOSED = "closed"
+
+
+_CONTROL = 0
+_LOSSY = -1
+
+
+class Outbox:
+    """The way out to one connection."""
+
+    __slots__ = (
+        "_flush_scheduled",
+        "_limit",
+        "_link",
+        "_on_behind",
+        "_queue",
+        "_queued_bytes",
+        "_queued_seq",
+        "_schedule",
+        "lost_presence",
+        "overflows",
+        "position",
+        "state",
+    )
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        position: int,
+        limit: int,
+        live: bool,
+        schedule: Callable[[Callable[[], None]], object],
+        on_behind: Callable[[], None],
+    ) -> None:
+        """``position``: the log's seq that the reader has already. ``on_behind`` is called when it falls behind."""
+        self.state = State.LIVE if live else State.CATCHING_UP
+        self.position = position
+        """Everything of the reader's up to this seq was handed to the transport."""
+        self.lost_presence = False
+        """Presence frames were dropped: the reader needs the state anew."""
+        self.overflows = 0
+        self._queued_seq = position
+        self._queue: deque[tuple[int, Frame]] = deque()
+        self._queued_bytes = 0
+        self._flush_scheduled = False
+        self._link = link
+        self._limit = limit
+        self._schedule = schedule
+        self._on_behind = on_behind
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait here."""
+        return self._queued_bytes
+
+    def is_writable(self) -> bool:
+        """Whether the transport takes more."""
+        return self.state is not State.CLOSED and self._link.is_writable()
+
+    def offer(self, seq: int, frame: Frame) -> None:
+        """A durable event from the tail of the log. Seen before or behind: ignored."""
+        if self.state is State.LIVE and seq > self._queued_seq:
+            self._queued_seq = seq
+            self._push(seq, frame)
+
+    def offer_lossy(self, frame: Frame) -> None:
+        """An ephemeral event: dropped for a reader who is behind."""
+        if self.state is State.LIVE:
+            self._push(_LOSSY, frame)
+
+    def offer_presence(self, frame: Frame) -> None:
+        """A presence change: lost for a reader who is behind, who gets the state instead once they are live."""
+        if self.state is State.LIVE:
+            self._push(_LOSSY, frame)
+        else:
+            self.lost_presence = True
+
+    def control(self, frame: Frame) -> None:
+        """A welcome, an answer, a reset: never dropped. Answers are bounded by the reader's own requests, which the
+        transport stops reading while the outbox is not writable."""
+        if self.state is not State.CLOSED:
+            self._push(_CONTROL, frame)
+
+    def page(self, frames: Sequence[Frame], through: int) -> None:
+        """A page of the log while catching up: everything of the reader's up to ``through``."""
+        if self.state is State.CATCHING_UP:
+            self._flush_now()
+            if frames:
+                self._link.write(frames)
+            self.position = self._queued_seq = max(self.position, through)
+
+    def go_live(self) -> None:
+        """The reader has everything that the tail has handed out: queue from here on."""
+        if self.state is State.CATCHING_UP:
+            self.state = State.LIVE
+
+    def resume(self) -> None:
+        """The transport takes more."""
+        if self._queue:
+            self._flush_now()
+
+    def flush(self) -> None:
+        """The end of a tick: write what was queued in it, in one go."""
+        self._flush_scheduled = False
+        self._flush_now()
+
+    def close(self) -> None:
+        """Take nothing any more and let go of what waits."""
+        self.state = State.CLOSED
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    def _push(self, kind: int, frame: Frame) -> None:
+        if self._queue and self._queued_bytes + len(frame) > self._limit and kind != _CONTROL:
+            # A burst within one tick is no reason to call a reader slow: only one whose transport is full is.
+            self._flush_now()
+            if self._queue:
+                self._overflow(kind)
+                return
+        self._queue.append((kind, frame))
+        self._queued_bytes += len(frame)
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._schedule(self.flush)
+
+    def _overflow(self, kind: int) -> None:
+        if kind == _LOSSY and not any(seq > 0 for seq, _ in self._queue):
+            # Nothing durable waits, so nothing is read from the log: only the lossy newcomer is dropped.
+            self.lost_presence = True
+            return
+        kept = [(seq, frame) for seq, frame in self._queue if seq == _CONTROL]
+        self.lost_presence = True
+        self._queue = deque(kept)
+        self._queued_bytes = sum(len(frame) for _, frame in kept)
+        self._queued_seq = self.position
+        self.state = State.CATCHING_UP
+        self.overflows += 1
+        self._on_behind()
+
+    def _flush_now(self) -> None:
+        if self._queue and self.state is not State.CLOSED and self._link.is_writable():
+            frames = [frame for _, frame in self._queue]
+            self._queue.clear()
+            self._queued_bytes = 0
+            self.position = max(self.position, self._queued_seq)
+            self._link.write(frames)
