@@ -1,0 +1,140 @@
+// A login: keeps an access token young with a refresh token that is spent at each use.
+
+import { HubError } from "./errors.js";
+import { Http } from "./http.js";
+
+/**
+ * What is worth keeping of a login, as plain JSON. `renewAt` is in milliseconds of this machine's clock, counted
+ * from when the token arrived, so that a clock that is wrong does no harm.
+ * @typedef {{ access: string, refresh: string, renewAt: number }} Tokens
+ *
+ * @typedef {object} SessionOptions
+ * @property {string} url the hub's address
+ * @property {Tokens | null} [tokens] goes on from these
+ * @property {string} [username]
+ * @property {string} [password] with `username`: logs in whenever there are no tokens that work
+ * @property {import("./types.js").Fetch} [fetch]
+ * @property {(tokens: Tokens | null) => void} [onTokens] called with each new pair, and with null when the login is
+ *   over. Whoever stores tokens must store the newest: using a spent refresh token ends the session.
+ */
+
+/** The part of a token's life after which it is renewed. The rest is for slow networks. */
+const YOUNG = 0.9;
+
+/** One login at one hub. */
+export class Session {
+  #http;
+  #credentials;
+  #tokens;
+  /** @type {Promise<Tokens> | null} */
+  #renewing = null;
+
+  /** @param {SessionOptions} options */
+  constructor({ url, tokens = null, username, password, fetch, onTokens }) {
+    this.#http = new Http(url, fetch);
+    this.#tokens = tokens;
+    this.#credentials = username === undefined ? null : { username, password };
+    this.onTokens = onTokens;
+  }
+
+  /** The newest pair. */
+  get tokens() {
+    return this.#tokens;
+  }
+
+  /**
+   * An access token: the one at hand while it is young, else (or if `fresh`) a new one. Calls at the same time share
+   * one request.
+   * @param {{ fresh?: boolean }} [options]
+   * @returns {Promise<string>}
+   * @throws {HubError} `credentials_invalid`, `refresh_invalid`, `refresh_reused`, `unreachable`, …
+   */
+  async token({ fresh = false } = {}) {
+    if (!fresh && this.#tokens && Date.now() < this.#tokens.renewAt) return this.#tokens.access;
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = null;
+    });
+    return (await this.#renewing).access;
+  }
+
+  /** Ends the session here in any case, and at the hub, which closes its sockets (1008 `logged_out`). */
+  async logout() {
+    try {
+      await this.#http.call("/v1/auth/logout", { method: "POST", token: await this.token() });
+    } catch (error) {
+      // A session that is over already is what was wanted.
+      if (!(error instanceof HubError && error.status === 401)) throw error;
+    } finally {
+      this.#credentials = null;
+      this.#keep(null);
+    }
+  }
+
+  async #renew() {
+    if (this.#tokens) {
+      try {
+        return await this.#ask("refresh", { refresh_token: this.#tokens.refresh });
+      } catch (error) {
+        if (!(error instanceof HubError) || error.temporary) throw error;
+        this.#keep(null);
+        if (!this.#credentials) throw error;
+      }
+    }
+    if (!this.#credentials) throw new HubError("refresh_invalid", "The session is over; log in again.");
+    return await this.#ask("login", this.#credentials);
+  }
+
+  /** @param {"login" | "refresh"} what @param {unknown} body */
+  async #ask(what, body) {
+    const answer = await this.#http.call(`/v1/auth/${what}`, { method: "POST", body });
+    const tokens = {
+      access: String(answer.access_token),
+      refresh: String(answer.refresh_token),
+      renewAt: Date.now() + answer.expires_in * 1000 * YOUNG,
+    };
+    this.#keep(tokens);
+    return tokens;
+  }
+
+  /** @param {Tokens | null} tokens */
+  #keep(tokens) {
+    this.#tokens = tokens;
+    this.onTokens?.(tokens);
+  }
+}
+
+/**
+ * Logs in, so that a wrong password shows here and now. The session lives on its refresh token; the password is
+ * forgotten (a daemon that must outlive that gives its password to `Session` or `HubClient`).
+ * @param {SessionOptions & { username: string, password: string }} options
+ * @throws {HubError} `credentials_invalid`, `unreachable`, …
+ */
+export async function login({ username, password, ...rest }) {
+  const first = new Session({ ...rest, username, password });
+  await first.token();
+  return new Session({ ...rest, tokens: first.tokens });
+}
+
+/**
+ * The one way to a token that the options name.
+ * @param {import("./types.js").Options & { url: string }} options
+ * @param {(tokens: Tokens | null) => void} onTokens
+ * @returns {import("./types.js").TokenProvider}
+ */
+export function provider({ token, tokenProvider, session, ...login }, onTokens) {
+  if (tokenProvider) return tokenProvider;
+  if (token !== undefined) {
+    return ({ fresh }) => {
+      if (fresh) throw new HubError("token_unavailable", "The token is over, and there is no way to a new one.");
+      return token;
+    };
+  }
+  const own = session ?? (login.username === undefined ? null : new Session(login));
+  if (!own) throw new TypeError("token, tokenProvider, session or username and password: who are you?");
+  const told = own.onTokens;
+  own.onTokens = (tokens) => {
+    told?.(tokens);
+    onTokens(tokens);
+  };
+  return (options) => own.token(options);
+}
