@@ -51,8 +51,10 @@ class State(Enum):
     CLOSED = "closed"
 
 
+# What waits in the queue: the seq of a durable event, or one of these.
 _CONTROL = 0
-_LOSSY = -1
+_EPHEMERAL = -1
+_PRESENCE = -2
 
 
 class Outbox:
@@ -114,15 +116,15 @@ class Outbox:
             self._queued_seq = seq
             self._push(seq, frame)
 
-    def offer_lossy(self, frame: Frame) -> None:
+    def offer_ephemeral(self, frame: Frame) -> None:
         """An ephemeral event: dropped for a reader who is behind."""
         if self.state is State.LIVE:
-            self._push(_LOSSY, frame)
+            self._push(_EPHEMERAL, frame)
 
     def offer_presence(self, frame: Frame) -> None:
-        """A presence change: lost for a reader who is behind, who gets the state instead once they are live."""
+        """A presence change: lost for a reader who is behind, who is owed the state instead (``lost_presence``)."""
         if self.state is State.LIVE:
-            self._push(_LOSSY, frame)
+            self._push(_PRESENCE, frame)
         else:
             self.lost_presence = True
 
@@ -138,7 +140,11 @@ class Outbox:
             self._flush_now()
             if frames:
                 self._link.write(frames)
-            self.position = self._queued_seq = max(self.position, through)
+            self.advance(through)
+
+    def advance(self, seq: int) -> None:
+        """There is nothing of the reader's up to ``seq`` that is retained and was not handed over."""
+        self.position = self._queued_seq = max(self.position, self._queued_seq, seq)
 
     def go_live(self) -> None:
         """The reader has everything that the tail has handed out: queue from here on."""
@@ -175,17 +181,19 @@ class Outbox:
             self._schedule(self.flush)
 
     def _overflow(self, kind: int) -> None:
-        if kind == _LOSSY and not any(seq > 0 for seq, _ in self._queue):
-            # Nothing durable waits, so nothing is read from the log: only the lossy newcomer is dropped.
-            self.lost_presence = True
+        self.overflows += 1
+        if kind < 0:
+            # What may be lost does not push out what may not: only the newcomer goes.
+            self.lost_presence |= kind == _PRESENCE
             return
-        kept = [(seq, frame) for seq, frame in self._queue if seq == _CONTROL]
-        self.lost_presence = True
-        self._queue = deque(kept)
-        self._queued_bytes = sum(len(frame) for _, frame in kept)
+        # All of the reader's events before the first that still waits were handed over, however old the last one was.
+        first_unsent = next((waiting for waiting, _ in self._queue if waiting > 0), kind)
+        self.position = max(self.position, first_unsent - 1)
+        self.lost_presence |= any(waiting == _PRESENCE for waiting, _ in self._queue)
+        self._queue = deque(item for item in self._queue if item[0] == _CONTROL)
+        self._queued_bytes = sum(len(frame) for _, frame in self._queue)
         self._queued_seq = self.position
         self.state = State.CATCHING_UP
-        self.overflows += 1
         self._on_behind()
 
     def _flush_now(self) -> None:

@@ -89,7 +89,7 @@ def make_draft(
 
 def _encode_data(data: JsonValue) -> bytes:
     encoded = to_json(data)
-    # The parser lets NaN and 1e400 (infinity) through; JSON has neither (RFC 8259, 6). The search is a cheap first look.
+    # The parser lets NaN and 1e400 (infinity) through; JSON has neither (RFC 8259, 6). The search is the cheap part.
     if b"NaN" in encoded or b"Infinity" in encoded:
         try:
             json.dumps(data, allow_nan=False)

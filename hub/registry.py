@@ -32,6 +32,10 @@ class Registry:
     def __contains__(self, session: Session) -> bool:
         return session.id in self._sessions
 
+    def get(self, session_id: str) -> Session | None:
+        """The session of that id, if it is in."""
+        return self._sessions.get(session_id)
+
     @property
     def topic_count(self) -> int:
         """Topics with at least one subscriber."""

@@ -1,12 +1,13 @@
-"""The state of one connection: who it speaks for, what it follows, how far it is. No I/O, no tasks of its own."""
+"""The state of one connection: who it speaks for, what it follows, how far it is. No I/O, no tasks."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass, field
 
 from hub.model import Principal, Topic
-from hub.outbox import Link, Outbox
+from hub.outbox import Link, Outbox, State
 
 
 @dataclass(slots=True, eq=False)
@@ -27,10 +28,31 @@ class Session:
     id: str = field(default_factory=lambda: "c_" + secrets.token_hex(8))
     version: int = 0
     acked: str | None = None
-    stalled_since: float | None = None
+    stalled_since: float = 0
     stalled_bytes: int = 0
+    _unblocked: asyncio.Future[None] | None = None
 
     @property
     def user(self) -> str:
         """The subject that the connection speaks for."""
         return self.principal.subject
+
+    async def until_writable(self) -> bool:
+        """Wait until the transport takes more; False if the connection ended instead.
+
+        Whoever reads the client's requests waits here first, so that a client that does not read is not read either.
+        """
+        while not self.outbox.is_writable():
+            if self.outbox.state is State.CLOSED:
+                return False
+            if self._unblocked is None:
+                self._unblocked = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._unblocked)
+        return True
+
+    def wake(self) -> None:
+        """The transport takes more, or the connection ended: let those go on who wait for it."""
+        if self._unblocked is not None:
+            if not self._unblocked.done():
+                self._unblocked.set_result(None)
+            self._unblocked = None

@@ -18,6 +18,8 @@ from hub.publication import Publication
 
 PROTOCOL = "hub.v1"
 
+ResetReason = Literal["truncated", "replaced"]
+
 
 class Frame:
     """One frame from the hub: its JSON, and the same as a whole WebSocket text frame.
@@ -51,7 +53,9 @@ class Frame:
 
 def event_frame(cursor: Cursor, topic: Topic, entry: Entry) -> Frame:
     """A durable event, as the subscribers of ``topic`` get it."""
-    return Frame(b'{"type":"event","cursor":"%b","topic":"%b","event":%b}' % (_ascii(cursor), topic.encode(), entry.body))
+    return Frame(
+        b'{"type":"event","cursor":"%b","topic":"%b","event":%b}' % (_ascii(cursor), topic.encode(), entry.body)
+    )
 
 
 def ephemeral_frame(topic: Topic, body: bytes) -> Frame:
@@ -80,7 +84,7 @@ def cursor_frame(cursor: Cursor) -> Frame:
     return _frame(type="cursor", cursor=str(cursor))
 
 
-def reset(reason: Literal["truncated", "replaced"], cursor: Cursor) -> Frame:
+def reset(reason: ResetReason, cursor: Cursor) -> Frame:
     """What lay before ``cursor`` and after the receiver's own is lost to them."""
     return _frame(type="reset", reason=reason, cursor=str(cursor))
 

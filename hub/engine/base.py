@@ -10,9 +10,6 @@ from typing import Protocol
 
 from hub.model import Draft, Entry, Page, PresenceChange, Receipt, Topic
 
-EARLIEST = 0
-"""As ``after``: from the oldest entry that is retained."""
-
 
 class Sink(Protocol):
     """Where an engine delivers to: this node's hub. Called on the event loop; no call blocks or raises."""
@@ -23,7 +20,7 @@ class Sink(Protocol):
     def signal(self, draft: Draft) -> None:
         """An ephemeral event, at most once."""
 
-    def presence(self, change: PresenceChange) -> None:
+    def presence_changed(self, change: PresenceChange) -> None:
         """Somebody came to or left a topic."""
 
 
@@ -40,6 +37,10 @@ class Engine(Protocol):
     @property
     def head(self) -> int:
         """The seq of the newest entry that is durable (0: none). The tail may be a moment behind it."""
+
+    @property
+    def floor(self) -> int:
+        """Entries up to this seq are no longer retained (0: all are)."""
 
     async def start(self, sink: Sink) -> None:
         """Open or create the log, and deliver its tail from now on. Raises ``OSError`` or ``HubError``."""

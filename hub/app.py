@@ -1,0 +1,107 @@
+"""The composition root: the only module that knows all others. It puts a hub together from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+from starlette.middleware.cors import CORSMiddleware
+
+from hub import ops
+from hub.engine.sqlite import SqliteEngine
+from hub.hub import Hub, Limits
+from hub.identity import routes as identity_routes
+from hub.identity.service import Identity
+from hub.publication import Publication
+from hub.settings import Settings
+from hub.transports import http, pages, problem, websocket
+from hub.transports.credentials import bearer
+from hub.transports.middleware import BodyLimit, SecurityHeaders
+
+
+class Application:
+    """A hub that can be served: ``app`` (ASGI), ``hub`` and ``identity``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        engine = SqliteEngine(
+            settings.data_dir / "log.db",
+            retention_age=settings.retention_age,
+            retention_bytes=settings.retention_bytes,
+            dedupe_window=settings.dedupe_window,
+        )
+        limits = Limits(
+            max_event_bytes=settings.max_event_bytes,
+            max_connections=settings.max_connections,
+            max_topics=settings.max_topics,
+            outbox_bytes=settings.outbox_bytes,
+            stall_timeout=settings.stall_timeout,
+            cursor_interval=settings.cursor_interval,
+        )
+        self.hub = Hub(engine, limits, presence_topics=settings.presence_topics, presence_grace=settings.presence_grace)
+        self.identity = Identity(settings, on_revoked=self._revoked)
+        self.app = self._build()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Identity and hub, started and, whatever happens, stopped. Raises ``OSError`` or ``HubError``."""
+        await self.identity.start()
+        try:
+            await self.hub.start()
+            try:
+                yield
+            finally:
+                await self.hub.stop()
+        finally:
+            await self.identity.stop()
+
+    def _revoked(self, code: str, *, session: str | None = None, subject: str | None = None) -> None:
+        self.hub.dismiss_all(code, login=session, subject=subject)
+
+    def _build(self) -> FastAPI:
+        settings = self.settings
+        app = FastAPI(
+            title="Notification hub",
+            version="1",
+            summary="POST an event; every user it is meant for gets it, live, in order, once.",
+            docs_url=None,
+            redoc_url=None,
+        )
+        authenticate = self.identity.authenticate
+        principal = bearer(authenticate)
+        problem.install(app)
+        app.include_router(identity_routes.router(self.identity, principal))
+        app.include_router(http.router(self.hub, principal))
+        app.include_router(websocket.router(self.hub, authenticate, allowed_origins=settings.allowed_origins))
+        app.include_router(ops.router(self.hub, authenticate, settings.metrics_token))
+        pages.install(app)
+        app.add_middleware(BodyLimit, limit=settings.max_request_bytes)
+        app.add_middleware(SecurityHeaders)
+        if settings.allowed_origins:
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=settings.allowed_origins,
+                allow_methods=["GET", "POST", "PATCH"],
+                allow_headers=["Authorization", "Content-Type"],
+            )
+        _describe(app)
+        return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Add the models of bodies that the routes read and write by themselves to the OpenAPI document."""
+    models = (Publication, http.ReceiptBody, http.HistoryBody, problem.Problem)
+    _, schema = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document["components"]["schemas"] |= schema["$defs"]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,213 @@
+"""The SQL of the embedded log: its schema, what one commit writes, what retention takes, what a reader sees.
+
+Every function is handed a connection and runs on whatever thread that belongs to; threads and the event loop are the
+business of ``hub.engine.sqlite``.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hub.errors import HubError
+from hub.model import Draft, Entry, Page, Receipt, Topic
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entry (
+    seq INTEGER PRIMARY KEY,
+    time REAL NOT NULL,
+    topics TEXT NOT NULL,      -- JSON array, in the publisher's order
+    body BLOB NOT NULL,        -- the event object, as it goes out
+    exclude TEXT,              -- JSON array of client ids
+    expires_at REAL
+);
+-- One row for each topic of an entry: a reader's page is a range of this index, whatever the size of the log.
+CREATE TABLE IF NOT EXISTS entry_topic (topic TEXT, seq INTEGER, PRIMARY KEY (topic, seq)) WITHOUT ROWID;
+-- Outlives the entry, which retention may take first.
+CREATE TABLE IF NOT EXISTS dedupe (
+    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, time REAL NOT NULL, fingerprint BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS dedupe_time ON dedupe (time);
+"""
+_VERSION = 1
+_TRIM = 500
+"""Entries that one pass of retention deletes, so that appends never wait for long."""
+_PAGE_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a log reaches: entries after ``floor`` up to ``head`` are retained, in ``size`` bytes of events."""
+
+    epoch: str
+    floor: int
+    head: int
+    size: int
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection whose transactions are begun and ended by hand. One thread at a time uses it."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+
+
+def open_writer(path: Path) -> tuple[sqlite3.Connection, Extent]:
+    """Open or create the log; raises ``OSError`` if a newer hub wrote it, ``sqlite3.Error`` if it is no log."""
+    connection = connect(path)
+    # Lets retention give pages back to the file system; has to come before the first table.
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > _VERSION:
+        connection.close()
+        raise OSError(f"the log {path} is of a newer hub (schema {version}); run that version")
+    connection.executescript(_SCHEMA)
+    connection.execute(f"PRAGMA user_version={_VERSION}")
+    defaults = (("epoch", secrets.token_hex(6)), ("floor", 0), ("bytes", 0))
+    connection.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", defaults)
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    floor = int(meta["floor"])
+    return connection, Extent(str(meta["epoch"]), floor, _head(connection, floor), int(meta["bytes"]))
+
+
+def trim(
+    connection: sqlite3.Connection, extent: Extent, *, now: float, age: float, size: int, dedupe_window: float
+) -> tuple[int, int, bool]:
+    """Delete the oldest entries that are too old or too many bytes, a bounded number of them.
+
+    Returns the new floor and size, and whether there may be more to delete.
+    """
+    connection.execute("DELETE FROM dedupe WHERE time < ?", (now - dedupe_window,))
+    oldest = connection.execute(
+        "SELECT seq, time, topics, length(body) FROM entry ORDER BY seq LIMIT ?", (_TRIM,)
+    ).fetchall()
+    left, floor = extent.size, extent.floor
+    doomed: list[tuple[str, int]] = []
+    for seq, written, topics, length in oldest:
+        if written >= now - age and left <= size:
+            break
+        left, floor = left - length, seq
+        doomed += [(name, seq) for name in json.loads(topics)]
+    if floor > extent.floor:
+        connection.execute("DELETE FROM entry WHERE seq <= ?", (floor,))
+        connection.executemany("DELETE FROM entry_topic WHERE topic = ? AND seq = ?", doomed)
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'floor'", (floor,))
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'bytes'", (left,))
+    return floor, left, len(oldest) == _TRIM and oldest[-1][0] == floor
+
+
+def read_page(
+    connection: sqlite3.Connection, topics: Sequence[Topic], after: int | None, limit: int, now: float
+) -> Page:
+    """A page, from one moment of the log: to be called in a transaction. See ``Engine.read``."""
+    floor = int(connection.execute("SELECT value FROM meta WHERE key = 'floor'").fetchone()[0])
+    head = _head(connection, floor)
+    newest = after is None
+    start = floor if after is None else max(after, floor)
+    order = "DESC" if newest else "ASC"
+    statement = f"SELECT seq FROM entry_topic WHERE topic = ? AND seq > ? ORDER BY seq {order} LIMIT ?"  # noqa: S608
+    found: set[int] = set()
+    for name in topics:
+        found.update(seq for (seq,) in connection.execute(statement, (name, start, limit + 1)))
+    wanted = (heapq.nlargest if newest else heapq.nsmallest)(limit, found)
+    more = len(found) > len(wanted)
+    columns = "seq, topics, body, exclude, expires_at"
+    statement = f"SELECT {columns} FROM entry WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq {order}"  # noqa: S608
+    rows = connection.execute(statement, (json.dumps(wanted),))
+    size, last = 0, start
+    entries: list[Entry] = []
+    for seq, names, body, exclude, expires_at in rows:
+        if size and size + len(body) > _PAGE_BYTES:
+            more = True
+            break
+        size, last = size + len(body), seq
+        if expires_at is None or expires_at > now:
+            kept = tuple(json.loads(exclude)) if exclude else ()
+            entries.append(Entry(seq, tuple(json.loads(names)), body, kept, expires_at))
+    rows.close()
+    if newest:
+        entries.reverse()
+        return Page(entries, head, floor, more=False)
+    return Page(entries, last if more else max(head, start), floor, more)
+
+
+def _head(connection: sqlite3.Connection, floor: int) -> int:
+    return max(connection.execute("SELECT max(seq) FROM entry").fetchone()[0] or 0, floor)
+
+
+class Group:
+    """What one commit writes. Each request's drafts are checked whole before any of them is taken."""
+
+    def __init__(self, head: int, oldest_key: float) -> None:
+        self.entries: list[Entry] = []
+        self.bytes = 0
+        self._head = head
+        self._oldest_key = oldest_key
+        self._times: list[float] = []
+        self._keys: dict[str, tuple[int, float, bytes]] = {}
+
+    def add(self, connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Take one request's drafts, all or none; raises ``id_conflict``."""
+        receipts: list[Receipt] = []
+        entries: list[Entry] = []
+        times: list[float] = []
+        keys: dict[str, tuple[int, float, bytes]] = {}
+        for index, draft in enumerate(drafts):
+            known = self._known(connection, keys, draft.dedupe)
+            if known is not None:
+                seq, first_time, fingerprint = known
+                if fingerprint != draft.fingerprint:
+                    raise HubError(
+                        "id_conflict",
+                        f"The id {draft.id!r} was used for an event with other content. Use a new id for a new event.",
+                        index=index,
+                    )
+                receipts.append(Receipt(draft.id, seq, first_time, duplicate=True))
+                continue
+            seq = self._head + len(self.entries) + len(entries) + 1
+            if draft.dedupe is not None:
+                keys[draft.dedupe] = (seq, draft.time, draft.fingerprint)
+            entries.append(Entry(seq, draft.topics, draft.body, draft.exclude, draft.expires_at))
+            times.append(draft.time)
+            receipts.append(Receipt(draft.id, seq, draft.time))
+        self.entries += entries
+        self.bytes += sum(len(entry.body) for entry in entries)
+        self._times += times
+        self._keys |= keys
+        return receipts
+
+    def _known(
+        self, connection: sqlite3.Connection, keys: dict[str, tuple[int, float, bytes]], key: str | None
+    ) -> tuple[int, float, bytes] | None:
+        if key is None:
+            return None
+        known = keys.get(key) or self._keys.get(key)
+        if known is None:
+            known = connection.execute(
+                "SELECT seq, time, fingerprint FROM dedupe WHERE key = ? AND time >= ?", (key, self._oldest_key)
+            ).fetchone()
+        return known
+
+    def write(self, connection: sqlite3.Connection, stored_bytes: int) -> None:
+        """Put the group into the open transaction. With nothing to write it still writes one row, so that the commit
+        is a real one."""
+        connection.executemany(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (e.seq, t, json.dumps(e.topics), e.body, json.dumps(e.exclude) if e.exclude else None, e.expires_at)
+                for e, t in zip(self.entries, self._times, strict=True)
+            ],
+        )
+        connection.executemany(
+            "INSERT INTO entry_topic VALUES (?, ?)", [(name, e.seq) for e in self.entries for name in e.topics]
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO dedupe VALUES (?, ?, ?, ?)", [(key, *kept) for key, kept in self._keys.items()]
+        )
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'bytes'", (stored_bytes + self.bytes,))

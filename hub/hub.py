@@ -1,0 +1,394 @@
+"""The line: publish → log → tail → fan-out; and who is connected meanwhile.
+
+Everything that reaches a connection comes from the engine's tail (``deliver``, ``signal``) or from pages of its log
+(``hub.catchup``), never from the publish call: one path for live, one for resume, the same for every engine. Runs on
+one event loop; nothing here waits but ``publish`` (for the log). It knows no identity: it is handed a ``Principal``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from hub import catchup, policy, wire
+from hub.engine.base import Engine
+from hub.errors import TABLE, HubError
+from hub.model import Cursor, Draft, Entry, PresenceChange, Principal, Receipt, Topic
+from hub.outbox import Link, Outbox, State
+from hub.policy import Action
+from hub.presence import Presence
+from hub.publication import Publication, make_draft
+from hub.registry import Registry
+from hub.session import Session
+from hub.sweeper import Sweeper
+
+log = logging.getLogger("hub")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one hub; see ``hub.settings`` for what each means."""
+
+    max_event_bytes: int
+    max_connections: int
+    max_topics: int
+    outbox_bytes: int
+    stall_timeout: float
+    cursor_interval: float
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the start."""
+
+    published: int = 0
+    duplicates: int = 0
+    offered: int = 0
+    opened: int = 0
+    refused: int = 0
+    evicted: int = 0
+    resets: int = 0
+
+
+class Hub:
+    """One node. Create it, ``start`` it, open sessions, publish."""
+
+    def __init__(
+        self, engine: Engine, limits: Limits, *, presence_topics: Sequence[str], presence_grace: float
+    ) -> None:
+        self.engine = engine
+        self.registry = Registry()
+        self.presence = Presence(engine, presence_topics, presence_grace)
+        self.counters = Counters()
+        self.draining = False
+        self.tail = 0
+        """Seq of the newest entry that the tail has handed to this hub, and so was offered to every live session."""
+        self._limits = limits
+        self._pumps: dict[Session, asyncio.Task[None]] = {}
+        self._sweeper = Sweeper(self, stall_timeout=limits.stall_timeout, cursor_interval=limits.cursor_interval)
+        self._pollers: dict[Topic, set[asyncio.Event]] = {}
+
+    async def start(self) -> None:
+        """Open the engine and begin to deliver."""
+        await self.engine.start(self)
+        self.tail = self.engine.head
+        self._sweeper.start()
+
+    async def stop(self) -> None:
+        """End what is left of the connections, then the engine. Call ``hub.drain.drain`` first to be polite."""
+        self.draining = True
+        for session in list(self.registry):
+            session.link.abort()
+            self.close(session)
+        self.presence.stop()
+        await self._sweeper.stop()
+        await self.engine.stop()
+
+    @property
+    def catching_up(self) -> int:
+        """Connections that read from the log."""
+        return len(self._pumps)
+
+    # --- Publishing
+
+    async def publish(
+        self, publisher: Principal, said: Sequence[Publication], *, exclude: tuple[str, ...] = ()
+    ) -> list[Receipt]:
+        """Check and append publications, all or none; returns once the durable ones are on disk.
+
+        Raises what ``make_draft`` and ``Engine.append`` raise, with ``index`` where there are several. Ephemeral ones
+        are sent after the durable ones are in the log.
+        """
+        now = time.time()
+        drafts: list[Draft] = []
+        for index, one in enumerate(said):
+            try:
+                drafts.append(
+                    make_draft(one, publisher, now=now, max_bytes=self._limits.max_event_bytes, exclude=exclude)
+                )
+            except HubError as refusal:
+                if len(said) > 1:
+                    refusal.extra["index"] = index
+                raise
+        durable = [draft for draft in drafts if draft.durable]
+        appended = iter(await self.engine.append(durable) if durable else [])
+        receipts = []
+        for draft in drafts:
+            if draft.durable:
+                receipts.append(next(appended))
+            else:
+                self.engine.signal(draft)
+                receipts.append(Receipt(draft.id, None, draft.time))
+        self.counters.published += len(receipts)
+        self.counters.duplicates += sum(receipt.duplicate for receipt in receipts)
+        return receipts
+
+    # --- The engine's sink: the tail
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Fan the tail out. See ``Sink``."""
+        for entry in entries:
+            for topic in entry.topics:
+                subscribers = self.registry.subscribers(topic)
+                if subscribers:
+                    frame = wire.event_frame(self.cursor(entry.seq), topic, entry)
+                    for session in _included(subscribers, entry.exclude):
+                        session.outbox.offer(entry.seq, frame)
+                    self.counters.offered += len(subscribers)
+                for news in self._pollers.get(topic, ()):
+                    news.set()
+        self.tail = entries[-1].seq
+
+    def signal(self, draft: Draft) -> None:
+        """Fan an ephemeral event out. See ``Sink``."""
+        reached: set[Session] = set()
+        for topic in draft.topics:
+            subscribers = self.registry.subscribers(topic)
+            if subscribers:
+                frame = wire.ephemeral_frame(topic, draft.body)
+                for session in _included(subscribers, draft.exclude):
+                    # It has no seq to tell that it was seen, and may go to several topics of one session.
+                    if len(draft.topics) > 1:
+                        if session in reached:
+                            continue
+                        reached.add(session)
+                    session.outbox.offer_ephemeral(frame)
+                self.counters.offered += len(subscribers)
+
+    def presence_changed(self, change: PresenceChange) -> None:
+        """Tell the topic's other members. See ``Sink``."""
+        frame = wire.presence_change(change.topic, change.user, change.joined)
+        for session in self.registry.subscribers(change.topic):
+            if session.user != change.user or session.principal.kind != "user":
+                session.outbox.offer_presence(frame)
+
+    # --- Connections
+
+    def open(
+        self,
+        principal: Principal,
+        link: Link,
+        *,
+        client: str,
+        address: str,
+        topics: Iterable[Topic] = (),
+        after: str | None = None,
+    ) -> Session:
+        """Enter a connection and welcome it; with ``after``, it is sent what it missed first, then the live events.
+
+        Raises ``forbidden``, ``too_many_topics``, ``cursor_invalid``, ``overloaded``, ``restarting``.
+        """
+        if self.draining:
+            raise HubError("restarting")
+        if len(self.registry) >= self._limits.max_connections:
+            raise HubError("overloaded", f"The hub holds its {self._limits.max_connections} connections.")
+        asked = list(topics)
+        policy.require(principal, Action.SUBSCRIBE, asked)
+        wanted = {*policy.automatic_topics(principal), *asked}
+        self._check_topic_count(wanted)
+        position, lost = (self.tail, None) if after is None else self.locate(after)
+        session: Session
+        outbox = Outbox(
+            link,
+            position=position,
+            limit=self._limits.outbox_bytes,
+            live=position >= self.tail,
+            schedule=asyncio.get_running_loop().call_soon,
+            on_behind=lambda: self._catch_up(session),
+        )
+        session = Session(principal, client, address, link, outbox, wanted, time.time())
+        self.registry.add(session)
+        self.counters.opened += 1
+        self._sweeper.expect_expiry(session)
+        outbox.control(
+            wire.welcome(
+                connection=session.id,
+                client=client,
+                user=principal.subject,
+                topics=wanted,
+                cursor=self.cursor(position),
+                expires=principal.expires_at,
+            )
+        )
+        if lost is not None:
+            self.tell_reset(session, lost)
+        for topic in wanted:
+            self._enter(session, topic)
+        if outbox.state is State.CATCHING_UP:
+            self._catch_up(session)
+        elif after is not None:
+            outbox.control(wire.cursor_frame(self.cursor(position)))
+        return session
+
+    def close(self, session: Session, *, left: bool = False) -> None:
+        """Forget a connection that ended; everything it held is released. Safe to call twice.
+
+        ``left``: it went on purpose for good (a logout), so its leave is told without the grace.
+        """
+        if not self.registry.remove(session):
+            return
+        session.outbox.close()
+        session.wake()
+        self._sweeper.forget(session)
+        pump = self._pumps.pop(session, None)
+        if pump is not None:
+            pump.cancel()
+        for topic in session.topics:
+            self.presence.leave(session.principal, topic, at_once=left)
+
+    def dismiss(self, session: Session, code: str, detail: str | None = None) -> None:
+        """End a connection with the close code and reason of an error."""
+        refusal = HubError(code, detail)
+        session.link.close(refusal.kind.close, refusal.close_reason)
+        self.close(session, left=code in ("logged_out", "user_disabled"))
+
+    def dismiss_all(self, code: str, *, login: str | None = None, subject: str | None = None) -> int:
+        """End the connections of one login (the token's session) or of one principal; how many there were."""
+        assert code in TABLE
+        doomed = [
+            session
+            for session in self.registry
+            if (login is not None and session.principal.session == login)
+            or (subject is not None and session.principal.source == subject)
+        ]
+        for session in doomed:
+            self.dismiss(session, code)
+        return len(doomed)
+
+    def begin_drain(self) -> list[Session]:
+        """Take no new connections and answer the long polls; the sessions that are to be sent away."""
+        self.draining = True
+        for waiting in self._pollers.values():
+            for news in waiting:
+                news.set()
+        return list(self.registry)
+
+    # --- What a connection asks for
+
+    def subscribe(self, session: Session, topics: Sequence[Topic]) -> None:
+        """Add topics, all or none; their events follow from the session's place in the log.
+
+        Raises ``forbidden`` and ``too_many_topics``.
+        """
+        policy.require(session.principal, Action.SUBSCRIBE, topics)
+        new = [topic for topic in dict.fromkeys(topics) if topic not in session.topics]
+        self._check_topic_count(session.topics | set(new))
+        for topic in new:
+            self.registry.subscribe(session, topic)
+        session.version += bool(new)
+        for topic in new:
+            self._enter(session, topic)
+
+    def unsubscribe(self, session: Session, topics: Iterable[Topic]) -> None:
+        """Leave topics. Those not followed are ignored."""
+        gone = [topic for topic in dict.fromkeys(topics) if topic in session.topics]
+        for topic in gone:
+            self.registry.unsubscribe(session, topic)
+            self.presence.leave(session.principal, topic, at_once=True)
+        session.version += bool(gone)
+
+    def renew(self, session: Session, principal: Principal) -> None:
+        """A fresh token for a session; it lives as long as that does. Topics no longer granted are left.
+
+        Raises ``subject_mismatch``.
+        """
+        if principal.source != session.principal.source:
+            raise HubError("subject_mismatch", f"The connection speaks for {session.principal.source}.")
+        lost = [topic for topic in session.topics if not policy.may(principal, Action.SUBSCRIBE, topic)]
+        self.unsubscribe(session, lost)
+        session.principal = principal
+        self._sweeper.expect_expiry(session)
+
+    def place(self, session: Session) -> Cursor:
+        """Where the session is: it was sent, or has waiting for it in order, everything of its up to here."""
+        live = session.outbox.state is State.LIVE
+        return self.cursor(max(self.tail, session.outbox.position) if live else session.outbox.position)
+
+    # --- What the transports and the catch-up report
+
+    def blocked(self, session: Session) -> None:
+        """The connection's transport takes no more for now."""
+        if session in self.registry:
+            self._sweeper.watch(session)
+
+    def unblocked(self, session: Session) -> None:
+        """It does again."""
+        self._sweeper.forget(session)
+        session.outbox.resume()
+        session.wake()
+        if session.outbox.state is State.LIVE:
+            self.send_owed_presence(session)
+
+    def send_owed_presence(self, session: Session) -> None:
+        """The state of its topics to a session that missed changes while it was behind."""
+        if session.outbox.lost_presence:
+            session.outbox.lost_presence = False
+            for topic in session.topics:
+                if self.presence.is_on(topic):
+                    session.outbox.control(wire.presence_state(topic, self.engine.members(topic)))
+
+    def tell_reset(self, session: Session, reason: wire.ResetReason) -> None:
+        """Events between the session's cursor and its place are gone; it is told, never given a silent gap."""
+        self.counters.resets += 1
+        session.outbox.control(wire.reset(reason, self.cursor(session.outbox.position)))
+
+    @contextmanager
+    def listening(self, topics: Collection[Topic]) -> Iterator[asyncio.Event]:
+        """An event that is set when a durable event of these topics comes, or when the hub stops: for long polls."""
+        news = asyncio.Event()
+        for topic in topics:
+            self._pollers.setdefault(topic, set()).add(news)
+        if self.draining:
+            news.set()
+        try:
+            yield news
+        finally:
+            for topic in topics:
+                self._pollers[topic].discard(news)
+                if not self._pollers[topic]:
+                    del self._pollers[topic]
+
+    def cursor(self, seq: int) -> Cursor:
+        """The cursor after the entry ``seq`` of this log."""
+        return Cursor(self.engine.epoch, seq)
+
+    def locate(self, after: str) -> tuple[int, wire.ResetReason | None]:
+        """Where to read on for ``after=``: a seq, and why it is not the one asked for, if it is not.
+
+        Raises ``cursor_invalid``.
+        """
+        if after == "earliest":
+            return self.engine.floor, None
+        cursor = Cursor.parse(after)
+        if cursor.epoch != self.engine.epoch or cursor.seq > self.engine.head:
+            return self.engine.floor, "replaced"
+        if cursor.seq < self.engine.floor:
+            return self.engine.floor, "truncated"
+        return cursor.seq, None
+
+    # --- Inside
+
+    def _enter(self, session: Session, topic: Topic) -> None:
+        if self.presence.is_on(topic):
+            self.presence.join(session.principal, topic)
+            session.outbox.control(wire.presence_state(topic, self.engine.members(topic)))
+
+    def _check_topic_count(self, topics: set[Topic]) -> None:
+        if len(topics) > self._limits.max_topics:
+            raise HubError("too_many_topics", f"A connection may have {self._limits.max_topics} topics.")
+
+    def _catch_up(self, session: Session) -> None:
+        if session not in self._pumps and session in self.registry:
+            pump = asyncio.create_task(catchup.run(self, session), name=f"catch-up-{session.id}")
+            self._pumps[session] = pump
+            pump.add_done_callback(lambda _: self._pumps.pop(session, None))
+
+
+def _included(subscribers: Iterable[Session], exclude: tuple[str, ...]) -> Iterable[Session]:
+    if not exclude:
+        return subscribers
+    return [session for session in subscribers if session.client not in exclude]

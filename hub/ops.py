@@ -1,0 +1,115 @@
+"""For the person on call: liveness, honest readiness, metrics, and logs without secrets in them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Iterable
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from pydantic import SecretStr
+
+from hub.errors import HubError
+from hub.hub import Hub
+from hub.transports.credentials import Authenticate, from_headers, only_token
+from hub.transports.problem import responses
+
+_SECRETS = re.compile(
+    r"(?P<name>\b(?:token|ticket|access_token|refresh_token|password|client_secret)=)[^&\s\"']+"
+    r"|\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
+    re.IGNORECASE,
+)
+
+
+def router(hub: Hub, authenticate: Authenticate, metrics_token: SecretStr | None) -> APIRouter:
+    """The routes, for the composition root."""
+    routes = APIRouter(tags=["operations"])
+    registry = CollectorRegistry()
+    registry.register(_HubCollector(hub))
+    ProcessCollector(registry=registry)
+
+    @routes.get("/healthz", summary="The process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @routes.get(
+        "/readyz",
+        summary="Publish → log → delivery works, end to end",
+        responses=responses("log_unavailable", "restarting"),
+    )
+    async def readyz() -> dict[str, str]:
+        if hub.draining:
+            raise HubError("restarting")
+        await hub.engine.probe()
+        return {"status": "ready"}
+
+    @routes.get("/metrics", summary="Prometheus metrics", responses=responses("token_missing", "forbidden"))
+    async def metrics(request: Request) -> Response:
+        token = only_token(from_headers(request.headers.getlist("authorization")))
+        static = metrics_token is not None and secrets.compare_digest(token, metrics_token.get_secret_value())
+        if not static and not authenticate(token).admin:
+            raise HubError("forbidden", "Metrics are for administrators and holders of the metrics_token.")
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+class _HubCollector(Collector):
+    """Reads the hub's own counters when scraped: counting costs the hot path an addition."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def collect(self) -> Iterable[Metric]:
+        hub, counters = self._hub, self._hub.counters
+        for name, value, text in (
+            ("hub_connections", len(hub.registry), "Open connections."),
+            ("hub_topics", hub.registry.topic_count, "Topics with a subscriber."),
+            ("hub_subscriptions", hub.registry.subscription_count, "Pairs of connection and topic."),
+            ("hub_presence_seats", len(hub.presence), "Pairs of topic and person on this node."),
+            ("hub_outbox_bytes", sum(s.outbox.queued_bytes for s in hub.registry), "Bytes that wait in the hub."),
+            ("hub_catching_up", hub.catching_up, "Connections that read from the log."),
+            ("hub_log_head", hub.engine.head, "Newest entry of the log."),
+            ("hub_log_floor", hub.engine.floor, "Newest entry that is no longer retained."),
+            ("hub_tail_lag", hub.engine.head - hub.tail, "Entries in the log and not yet fanned out."),
+            ("hub_tasks", len(asyncio.all_tasks()), "asyncio tasks of the process."),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        for name, value, text in (
+            ("hub_events_published", counters.published, "Events accepted."),
+            ("hub_events_duplicate", counters.duplicates, "Publishes that repeated an earlier one."),
+            ("hub_events_offered", counters.offered, "Events handed to connections, times connections."),
+            ("hub_connections_opened", counters.opened, "Connections let in."),
+            ("hub_connections_refused", counters.refused, "Connections refused at the door."),
+            ("hub_connections_evicted", counters.evicted, "Connections cut off because they took nothing."),
+            ("hub_resets", counters.resets, "Readers told that events between are gone."),
+        ):
+            yield CounterMetricFamily(name, text, value=value)
+
+
+class RedactingFormatter(logging.Formatter):
+    """Takes everything that looks like a token or a password out of a log line, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See ``logging.Formatter``."""
+        return redact(super().format(record))
+
+
+def redact(text: str) -> str:
+    """The text without tokens and passwords."""
+    return _SECRETS.sub(lambda found: f"{found['name'] or ''}[redacted]", text)
+
+
+def configure_logging(level: str) -> None:
+    """One line an event on stderr, the hub's at ``level``, the libraries' warnings only."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("hub").setLevel(level.upper())

@@ -1,0 +1,154 @@
+"""Serving a hub: one process, one data directory, one port; told in one sentence if that cannot be.
+
+uvicorn closes all sockets at once when it stops; this server first drains the hub in batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import math
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from hub import ops
+from hub.app import Application
+from hub.drain import drain
+from hub.errors import HubError
+from hub.hub import Hub
+from hub.settings import Settings
+from hub.transports.protocol import HubProtocol
+
+log = logging.getLogger("hub.server")
+
+_MAX_FRAME = 64 * 1024
+"""Largest frame of a client, in bytes; a publication over the socket has to fit."""
+
+
+class StartError(Exception):
+    """The hub cannot start; the message is one sentence for the person who starts it."""
+
+
+class HubServer(uvicorn.Server):
+    """uvicorn, with a drain before the shutdown and an exit code of 0 after SIGTERM and Ctrl-C."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub, drain_timeout: float) -> None:
+        super().__init__(config)
+        self._hub = hub
+        self._drain_timeout = drain_timeout
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more, send the clients away in batches, then do what uvicorn does."""
+        for server in self.servers:
+            server.close()
+        await drain(self._hub, 0 if self.force_exit else self._drain_timeout)
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, the second cuts short. Not recorded, so that uvicorn does not raise it again."""
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal comes; the process's exit code. Raises ``StartError``."""
+    ops.configure_logging(settings.log_level)
+    with _data_directory(settings.data_dir), _listening_socket(settings) as sock:
+        try:
+            application = Application(settings)
+            config = uvicorn.Config(
+                application.app,
+                ws=HubProtocol,
+                http="httptools",
+                ws_max_size=_MAX_FRAME,
+                # Compression costs several times the CPU of a send, and memory for every connection.
+                ws_per_message_deflate=False,
+                ws_ping_interval=settings.ping_interval,
+                ws_ping_timeout=settings.ping_interval,
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=math.ceil(settings.drain_timeout) + 1,
+            )
+            server = HubServer(config, application.hub, settings.drain_timeout)
+            with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+                runner.run(_serve(application, server, sock))
+        except (OSError, HubError) as error:
+            raise StartError(f"The hub cannot start: {_reason(error)}.") from error
+    return 0
+
+
+async def _serve(application: Application, server: HubServer, sock: socket.socket) -> None:
+    async with application.running():
+        password = await application.identity.bootstrap()
+        _greet(application.settings, sock, password)
+        await server.serve(sockets=[sock])
+        log.info("stopped")
+
+
+def _greet(settings: Settings, sock: socket.socket, password: str | None) -> None:
+    host, port = sock.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    lines = [f"Notification hub on http://{shown}:{port}", f"  data        {settings.data_dir.resolve()}"]
+    if password is not None:
+        lines += [
+            f"  log in as   {settings.admin_username}",
+            f"  password    {password}   (shown this once; `hub user passwd {settings.admin_username}` sets another)",
+        ]
+    else:
+        lines += ["  log in      as an administrator you made (`hub user passwd NAME` sets a new password)"]
+    lines += [f"  console     http://{shown}:{port}/", f"  API         http://{shown}:{port}/docs"]
+    print("\n".join(lines), flush=True)
+
+
+@contextlib.contextmanager
+def _data_directory(path: Path) -> Iterator[None]:
+    """Make the directory, private, and hold its lock while the hub runs: two hubs would write one log."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path / "hub.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartError(
+            f"The data directory {path} cannot be written ({error.strerror}): mend its permissions or name another "
+            "with HUB_DATA_DIR."
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StartError(
+            f"Another hub runs on the data directory {path}: stop it, or name another with HUB_DATA_DIR."
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _listening_socket(settings: Settings) -> socket.socket:
+    """Bound here and not by uvicorn, so that a port in use is told in a sentence before anything else starts."""
+    sock = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((settings.host, settings.port))
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        raise StartError(
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): choose another port with "
+            "HUB_PORT (or address with HUB_HOST), or end what uses it."
+        ) from error
+    return sock
+
+
+def _reason(error: OSError | HubError) -> str:
+    return (error.detail if isinstance(error, HubError) else str(error)).rstrip(".")

@@ -1,0 +1,71 @@
+"""Where a token may stand, and that it stands in one place only.
+
+The transports are handed an ``Authenticate`` by the composition root; how tokens are checked is identity's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import OAuth2PasswordBearer
+from starlette.requests import HTTPConnection
+
+from hub.errors import HubError
+from hub.model import Principal
+
+Authenticate = Callable[[str], Principal]
+"""Checks an access token; raises ``HubError`` with the reason. Does no I/O, so that it may run on the event loop."""
+
+PrincipalDependency = Callable[..., Principal]
+
+_SUBPROTOCOL = "bearer."
+
+# Declares the scheme for the docs page's Authorize button; the token itself is read by the dependency below.
+_scheme = OAuth2PasswordBearer(tokenUrl="/v1/auth/login", auto_error=False)
+
+
+def bearer(authenticate: Authenticate) -> PrincipalDependency:
+    """A dependency for HTTP routes: the principal of ``Authorization: Bearer`` (RFC 6750, 2.1)."""
+
+    def principal(connection: HTTPConnection, _: Annotated[str | None, Depends(_scheme)]) -> Principal:
+        return authenticate(only_token(from_headers(connection.headers.getlist("authorization"))))
+
+    return principal
+
+
+def administrator(principal: PrincipalDependency) -> PrincipalDependency:
+    """A dependency for routes that only administrators may call."""
+
+    def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
+        if not caller.admin:
+            raise HubError("forbidden", "Only an administrator may do this.")
+        return caller
+
+    return admin
+
+
+def from_headers(values: Iterable[str]) -> list[str]:
+    """The tokens of ``Authorization`` headers; raises ``token_malformed`` for another scheme."""
+    tokens = []
+    for value in values:
+        scheme, _, token = value.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise HubError("token_malformed", "The Authorization header must be 'Bearer <token>'.")
+        tokens.append(token.strip())
+    return tokens
+
+
+def from_subprotocols(offered: Sequence[str]) -> list[str]:
+    """The tokens among the offered subprotocols: ``bearer.<jwt>``."""
+    return [name.removeprefix(_SUBPROTOCOL) for name in offered if name.startswith(_SUBPROTOCOL)]
+
+
+def only_token(tokens: Sequence[str]) -> str:
+    """The one token; raises ``token_missing`` or ``credentials_ambiguous``."""
+    if not tokens or tokens == [""]:
+        raise HubError("token_missing", "Log in at /v1/auth/login and send the access token.")
+    if len(tokens) > 1:
+        raise HubError("credentials_ambiguous", "Send one token, in one place.")
+    return tokens[0]

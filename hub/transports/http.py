@@ -1,0 +1,194 @@
+"""Events over HTTP: publish, read the log, see who is there and who is connected."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from hub import history, model, policy, wire
+from hub.errors import HubError
+from hub.hub import Hub
+from hub.model import Principal
+from hub.policy import Action
+from hub.publication import Publication
+from hub.transports.credentials import PrincipalDependency, administrator
+from hub.transports.problem import responses
+
+MAX_BATCH = 1000
+MAX_WAIT = 60.0
+
+_one = TypeAdapter(Publication)
+_many = TypeAdapter(list[Publication])
+
+
+class ReceiptBody(BaseModel):
+    """Where an event is."""
+
+    id: str
+    cursor: str | None
+    time: str
+    duplicate: bool
+
+
+class PresenceBody(BaseModel):
+    """Who is in a topic."""
+
+    topic: str
+    users: list[str]
+
+
+class ConnectionBody(BaseModel):
+    """One connection, as an operator sees it."""
+
+    id: str
+    principal: str
+    client: str
+    address: str
+    opened: str
+    topics: list[str]
+    state: str
+    queued_bytes: int
+    pending_bytes: int
+    cursor: str
+    acked: str | None
+
+
+_UNAUTHORIZED = ("token_missing", "token_malformed", "token_expired", "token_revoked", "logged_out", "user_disabled")
+
+
+def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
+    """The routes, for the composition root."""
+    routes = APIRouter(prefix="/v1", tags=["events"])
+    caller = Annotated[Principal, Depends(principal)]
+    administrators = Annotated[Principal, Depends(administrator(principal))]
+
+    @routes.post(
+        "/events",
+        summary="Publish one event, or an array of up to 1,000 (all or none)",
+        description="Answers once every durable event is on disk. Give `id` to make the call safe to repeat.",
+        responses={
+            200: {"content": {"application/json": {"schema": _receipt_schema()}}},
+            **responses(
+                *_UNAUTHORIZED, "forbidden", "event_invalid", "topic_invalid", "client_invalid", "event_too_large",
+                "request_too_large", "id_conflict", "log_unavailable",
+            ),
+        },
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _body_schema()}}}},
+    )  # fmt: skip
+    async def publish(request: Request, publisher: caller) -> Response:
+        said, single = _parse(await request.body())
+        receipts = await hub.publish(publisher, said)
+        fields = [wire.receipt_fields(receipt, hub.engine.epoch) for receipt in receipts]
+        return JSONResponse(fields[0] if single else fields)
+
+    @routes.get(
+        "/events",
+        summary="Read the log, or wait for what is next",
+        responses={
+            200: {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/HistoryBody"}}}},
+            **responses(*_UNAUTHORIZED, "forbidden", "topic_invalid", "cursor_invalid", "request_invalid",
+                        "log_unavailable"),
+        },
+    )  # fmt: skip
+    async def read(
+        reader: caller,
+        topics: Annotated[str, Query(description="Comma-separated; default: what the token follows by itself.")] = "",
+        after: Annotated[
+            str | None, Query(description="A cursor, or `earliest`. Without it: the newest `limit` events.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait if there is nothing yet.")] = 0,
+    ) -> Response:
+        names = [model.topic(name) for name in topics.split(",") if name]
+        policy.require(reader, Action.SUBSCRIBE, names)
+        if len(names) > MAX_BATCH:
+            raise HubError("too_many_topics")
+        wanted = names or policy.automatic_topics(reader)
+        body = await history.read(hub, wanted, after=after, limit=limit, wait=wait)
+        return Response(body, media_type="application/json")
+
+    @routes.get(
+        "/presence/{topic}",
+        summary="Who is in a topic",
+        responses=responses(*_UNAUTHORIZED, "forbidden", "topic_invalid", "not_found"),
+    )
+    async def presence(topic: str, reader: caller) -> PresenceBody:
+        name = model.topic(topic)
+        policy.require(reader, Action.SUBSCRIBE, [name])
+        if not hub.presence.is_on(name):
+            raise HubError(
+                "not_found", f"Presence is not on for {name!r}; the setting presence_topics says where it is."
+            )
+        return PresenceBody(topic=name, users=sorted(hub.engine.members(name)))
+
+    @routes.get(
+        "/connections",
+        tags=["administration"],
+        summary="Who is connected to this node",
+        responses=responses(*_UNAUTHORIZED, "forbidden"),
+    )
+    async def connections(_: administrators, user: str | None = None) -> list[ConnectionBody]:
+        return [
+            ConnectionBody(
+                id=session.id,
+                principal=session.principal.source,
+                client=session.client,
+                address=session.address,
+                opened=model.timestamp(session.opened_at),
+                topics=sorted(session.topics),
+                state=session.outbox.state.value,
+                queued_bytes=session.outbox.queued_bytes,
+                pending_bytes=session.link.pending(),
+                cursor=str(hub.place(session)),
+                acked=session.acked,
+            )
+            for session in hub.registry
+            if user is None or session.user == user
+        ]
+
+    return routes
+
+
+def _parse(body: bytes) -> tuple[list[Publication], bool]:
+    """One event or an array; whether it was one. Read by pydantic from the bytes, since that is the hot path."""
+    try:
+        if body.lstrip()[:1] != b"[":
+            return [_one.validate_json(body)], True
+        said = _many.validate_json(body)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False, include_context=False)[0]
+        extra = {"index": first["loc"][0]} if first["loc"] and isinstance(first["loc"][0], int) else {}
+        raise HubError("event_invalid", wire.explain(problem), **extra) from None
+    if not 1 <= len(said) <= MAX_BATCH:
+        raise HubError("event_invalid", f"An array holds 1 to {MAX_BATCH} events, this one {len(said)}.")
+    return said, False
+
+
+def _body_schema() -> dict[str, Any]:
+    one = {"$ref": "#/components/schemas/Publication"}
+    return {"oneOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_BATCH}]}
+
+
+def _receipt_schema() -> dict[str, Any]:
+    one = {"$ref": "#/components/schemas/ReceiptBody"}
+    return {"oneOf": [one, {"type": "array", "items": one}]}
+
+
+class HistoryEntry(BaseModel):
+    """An event and its place."""
+
+    cursor: str
+    topic: str
+    event: dict[str, Any]
+
+
+class HistoryBody(BaseModel):
+    """A piece of the log."""
+
+    events: list[HistoryEntry]
+    cursor: str
+    reset: bool
+    more: bool

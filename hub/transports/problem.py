@@ -1,0 +1,94 @@
+"""Errors over HTTP: ``application/problem+json`` (RFC 9457) for everything that is refused, with a stable ``code``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from hub.errors import TABLE, HubError, Retry
+
+log = logging.getLogger("hub.http")
+
+_RETRY_AFTER = 1
+"""Seconds a client is asked to wait after a 503 that does not say more."""
+
+
+class Problem(BaseModel):
+    """The body of every error."""
+
+    type: str = Field("about:blank", description="A URI for the kind of problem; `code` is what programs go by.")
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable name; see docs/protocol.md, section 6.")
+    index: int | None = Field(None, description="In a batch: which item.")
+
+
+def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI ``responses`` of a route that refuses with these codes."""
+    by_status: dict[int | str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(TABLE[code].status, []).append(code)
+    return {
+        status: {
+            "description": ", ".join(f"`{code}`" for code in names),
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, names in by_status.items()
+    }
+
+
+def render(error: HubError) -> JSONResponse:
+    """The response for a refusal."""
+    kind = error.kind
+    content = {"type": "about:blank", "title": kind.title, "status": kind.status, "detail": error.detail}
+    headers = {}
+    if kind.status == 401:
+        # RFC 6750, 3: what is wrong with the token, for clients that know only that.
+        headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{kind.code}"'
+    if kind.retry is Retry.LATER:
+        headers["Retry-After"] = str(error.extra.get("retry_after", _RETRY_AFTER))
+    return JSONResponse(
+        content | {"code": kind.code} | error.extra,
+        status_code=kind.status,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem."""
+
+    @app.exception_handler(HubError)
+    async def refused(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HubError)
+        return render(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        # Without the input: it may hold a password or a token.
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        message = str(first["msg"]).removeprefix("Value error, ")
+        return render(HubError("request_invalid", f"{where}: {message}." if where else f"{message}."))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
+        if code is None:
+            code = "request_invalid" if error.status_code < 500 else "internal"
+        response = render(HubError(code, str(error.detail) if code == "request_invalid" else None))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        return render(HubError("internal"))
