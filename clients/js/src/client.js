@@ -104,6 +104,15 @@ export class HubClient {
   }
 
   /**
+   * The network changed, or somebody looks: tries now rather than at the end of a wait (but leaves an overloaded hub its
+   * time), or asks an open connection whether it lives. Browsers' own hints of that kind are followed already.
+   */
+  retry() {
+    if (this.state === "open") this.#socket?.probe();
+    else if (this.state === "waiting" && Date.now() >= this.#notBefore) this.#feed({ kind: "timer" });
+  }
+
+  /**
    * Calls `listener` from now on; one that throws or rejects is told to `error` listeners and harms nobody.
    * @template {keyof Events} Name
    * @param {Name} name
@@ -241,9 +250,16 @@ export class HubClient {
       this.#news = { close: { code, reason } };
       this.#feed({ kind: "closed", code, reason });
     };
+    /** Events that came while catching up; null when that is over. @type {number | null} */
+    let missed = after === null ? null : 0;
     const frame = (/** @type {any} */ frame) => {
       if (frame?.type === "welcome" && this.state === "connecting") this.#news = { welcome: frame };
       this.#feed({ kind: "frame", frame });
+      if (missed !== null && frame?.type === "event" && frame.cursor !== undefined) missed += 1;
+      if (missed !== null && frame?.type === "cursor") {
+        this.#emitter.emit("resumed", { events: missed });
+        missed = null;
+      }
       if (typeof frame?.expires === "number") {
         this.#expires = frame.expires;
         this.#renewLater();
@@ -358,11 +374,8 @@ export class HubClient {
     globalThis.document?.[what]("visibilitychange", this.#hint);
   }
 
-  /** The network changed, or somebody looks: do not wait for a timer that was made for neither. */
   #hint = () => {
-    if (globalThis.document?.visibilityState === "hidden") return;
-    if (this.state === "open") this.#socket?.probe();
-    else if (this.state === "waiting" && Date.now() >= this.#notBefore) this.#feed({ kind: "timer" });
+    if (globalThis.document?.visibilityState !== "hidden") this.retry();
   };
 }
 

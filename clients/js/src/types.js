@@ -57,10 +57,11 @@
  */
 
 /**
- * What can be listened to. `reset`: events were lost to this client, so reload what you show. `error`: a listener
- * threw, or the hub refused something that nobody waits for. `token`: a session's new tokens, null when it is over.
- * @typedef {{ event: HubEvent, state: Status, presence: Presence, reset: { reason: string }, error: unknown,
- *   token: import("./auth.js").Tokens | null }} Events
+ * What can be listened to. `resumed`: all that was missed has been delivered, this many events. `reset`: events were
+ * lost to this client, so reload what you show. `error`: a listener threw, or the hub refused something that nobody waits
+ * for. `token`: a session's new tokens, null when it is over.
+ * @typedef {{ event: HubEvent, state: Status, presence: Presence, resumed: { events: number },
+ *   reset: { reason: string }, error: unknown, token: import("./auth.js").Tokens | null }} Events
  */
 
 /**

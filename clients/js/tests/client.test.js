@@ -175,6 +175,24 @@ test("a lost connection comes back after a random wait, from the cursor", async 
   assert.equal(client.status.close, undefined);
 });
 
+test("when all that was missed has come, that is told once, with how much it was", async () => {
+  const client = await open();
+  const resumed = /** @type {number[]} */ ([]);
+  client.on("resumed", ({ events }) => resumed.push(events));
+  FakeSocket.last.event(11);
+  FakeSocket.last.say({ type: "cursor", cursor: "e1:12" });
+  FakeSocket.last.end(1006);
+  await pass(1);
+  FakeSocket.last.welcome({ cursor: "e1:12" });
+  FakeSocket.last.event(13);
+  FakeSocket.last.event(14);
+  assert.deepEqual(resumed, []);
+  FakeSocket.last.say({ type: "cursor", cursor: "e1:20" });
+  FakeSocket.last.event(21);
+  FakeSocket.last.say({ type: "cursor", cursor: "e1:21" });
+  assert.deepEqual(resumed, [2]);
+});
+
 test("a socket that is not welcomed in ten seconds is given up", async () => {
   const client = make();
   client.connect();
