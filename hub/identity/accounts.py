@@ -1,0 +1,291 @@
+"""Users and services: made, changed, listed. The running hub and the command line both work through this.
+
+Promises: an id is one account's, user or service, for ever; a secret is shown when it is made and never again; a change
+that takes rights away is in the feed in the same transaction. Grants are kept as given, with ``{sub}`` in them.
+Knows store, models, passwords, policy, model and errors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import time
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from hub.errors import HubError
+from hub.identity.models import Account, Change, Kind, LoginSession
+from hub.identity.passwords import Passwords, digest, random_secret
+from hub.identity.store import Store
+from hub.model import Grants, is_subject, topic
+from hub.policy import check_pattern, expand
+
+SERVICE_GRANTS = Grants(publish=("*", "user:*", "all"))
+"""What a new service may do: publish anywhere, read nothing."""
+MAX_RIGHTS_BYTES = 2000
+"""Grants and topics of one account, as JSON: they are in each of its tokens, which has at most 4,096 characters."""
+
+_FEED_SECONDS = 3600.0
+"""How long a changed account stays in the feed. Every hub reads it within ten seconds, or starts anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What to change of an account; None leaves it as it is."""
+
+    password: str | None = None
+    disabled: bool | None = None
+    admin: bool | None = None
+    grants: Grants | None = None
+    topics: tuple[str, ...] | None = None
+
+
+async def _nobody() -> None:
+    """Nobody needs to be told at once."""
+
+
+class Accounts:
+    """Administers users and services. ``changed`` is awaited after a change is committed that others must learn."""
+
+    def __init__(
+        self,
+        store: Store,
+        passwords: Passwords,
+        *,
+        clock: Callable[[], float] = time,
+        changed: Callable[[], Awaitable[None]] = _nobody,
+    ) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._clock = clock
+        self._changed = changed
+
+    async def create_user(
+        self,
+        username: str,
+        password: str,
+        *,
+        admin: bool = False,
+        grants: Grants | None = None,
+        topics: Sequence[str] = (),
+    ) -> Account:
+        """Make a user. Their id is the username.
+
+        Raises ``request_invalid``, ``topic_invalid`` or ``name_taken``.
+        """
+        account = self._new("user", username, username, grants or Grants(), topics)
+        account.admin = admin
+        account.secret_hash = await self._passwords.hash(password)
+        await self._insert(account)
+        return account
+
+    async def create_service(
+        self, name: str, *, grants: Grants = SERVICE_GRANTS, topics: Sequence[str] = ()
+    ) -> tuple[Account, str]:
+        """Make a service; returns it and its secret, which is not to be had again. Its id is made from the name.
+
+        Raises ``request_invalid``, ``topic_invalid`` or ``name_taken``.
+        """
+        secret = _service_secret()
+        account = self._new("service", _service_id(name), name, grants, topics)
+        account.secret_hash = digest(secret)
+        await self._insert(account)
+        return account, secret
+
+    async def create_first_administrator(self, username: str, password: str) -> bool:
+        """Make an administrator if there is none; whether it was done. Raises ``name_taken``, ``request_invalid``."""
+        if await self.has_administrator():
+            return False
+        account = self._new("user", username, username, Grants(), ())
+        account.admin = True
+        account.secret_hash = await self._passwords.hash(password)
+        async with self._store.write() as db:
+            if await _administrators(db):
+                return False
+            await _refuse_taken(db, account.id)
+            db.add(account)
+        return True
+
+    async def has_administrator(self) -> bool:
+        """Whether there is an administrator, disabled ones included."""
+        async with self._store.read() as db:
+            return await _administrators(db) > 0
+
+    async def get(self, kind: Kind, account_id: str) -> Account:
+        """The account; raises ``not_found``."""
+        async with self._store.read() as db:
+            return await _get(db, kind, account_id)
+
+    async def page(self, kind: Kind, *, after: str = "", limit: int = 100) -> tuple[Sequence[Account], bool]:
+        """Up to ``limit`` accounts whose id follows ``after``, by id, and whether there are more."""
+        wanted = select(Account).where(Account.kind == kind, Account.id > after).order_by(Account.id).limit(limit + 1)
+        async with self._store.read() as db:
+            found = (await db.scalars(wanted)).all()
+        return found[:limit], len(found) > limit
+
+    async def update(self, kind: Kind, account_id: str, update: Update) -> Account:
+        """Change an account; returns it as it is then.
+
+        A new password ends all its sessions. Other rights make its tokens be refused (``token_revoked``), but sessions
+        live on: a refresh gives a token with the new rights. While disabled all is refused (``user_disabled``); once
+        enabled again, it has to log in anew. Raises ``not_found``, ``request_invalid``, ``topic_invalid``.
+        """
+        rights = _rights(account_id, update.grants, update.topics)
+        if update.password is not None:
+            rights["secret_hash"] = await self._passwords.hash(update.password)
+        if update.admin is not None:
+            rights["admin"] = update.admin
+        async with self._store.write() as db:
+            account = await _get(db, kind, account_id)
+            if update.disabled or update.admin is False:
+                await _refuse_last_administrator(db, account)
+            different = {name: value for name, value in rights.items() if getattr(account, name) != value}
+            for name, value in different.items():
+                setattr(account, name, value)
+            _refuse_too_many_rights(grants_of(account), topics_of(account))
+            if different:
+                self._revoke(db, account, "token_revoked")
+            if "secret_hash" in different or (account.disabled and update.disabled is False):
+                await _end_sessions(db, account)
+            if update.disabled is not None and update.disabled != account.disabled:
+                account.disabled = update.disabled
+                self._revoke(db, account, "user_disabled" if update.disabled else None)
+        await self._changed()
+        return account
+
+    async def rotate(self, service_id: str) -> str:
+        """Give a service a new secret, and return it. The old one and the tokens it gave are over at once.
+
+        Raises ``not_found``.
+        """
+        secret = _service_secret()
+        async with self._store.write() as db:
+            account = await _get(db, "service", service_id)
+            account.secret_hash = digest(secret)
+            self._revoke(db, account, "token_revoked")
+        await self._changed()
+        return secret
+
+    async def end_sessions(self, user_id: str) -> None:
+        """Log a user out everywhere (``token_revoked``). Raises ``not_found``."""
+        async with self._store.write() as db:
+            account = await _get(db, "user", user_id)
+            await _end_sessions(db, account)
+            self._revoke(db, account, "token_revoked")
+        await self._changed()
+
+    def _new(self, kind: Kind, account_id: str, name: str, grants: Grants, topics: Sequence[str]) -> Account:
+        if not is_subject(account_id):
+            raise HubError(
+                "request_invalid", f"{name[:60]!r} cannot be a name: 1-128 characters of A-Z a-z 0-9 _ . @ + / = | ~ -."
+            )
+        account = Account(
+            id=account_id,
+            kind=kind,
+            name=name,
+            admin=False,
+            disabled=False,
+            version=0,
+            revoked_at=0.0,
+            created_at=self._clock(),
+            **_rights(account_id, grants, tuple(topics)),
+        )
+        _refuse_too_many_rights(grants_of(account), topics_of(account))
+        return account
+
+    async def _insert(self, account: Account) -> None:
+        async with self._store.write() as db:
+            await _refuse_taken(db, account.id)
+            db.add(account)
+
+    def _revoke(self, db: AsyncSession, account: Account, code: str | None) -> None:
+        """Put the account into the feed, and with a code end the tokens it has."""
+        now = self._clock()
+        if code is not None:
+            account.version += 1
+            account.revoked_at = now
+        db.add(Change(account_id=account.id, code=code, expires_at=now + _FEED_SECONDS))
+
+
+def grants_of(account: Account) -> Grants:
+    """An account's grants for a token: ``{sub}`` replaced by its id."""
+    return Grants(
+        tuple(expand(pattern, account.id) for pattern in account.subscribe),
+        tuple(expand(pattern, account.id) for pattern in account.publish),
+    )
+
+
+def topics_of(account: Account) -> tuple[str, ...]:
+    """The topics an account's token subscribes by itself: ``{sub}`` replaced by its id."""
+    return tuple(expand(name, account.id) for name in account.topics)
+
+
+async def _get(db: AsyncSession, kind: Kind, account_id: str) -> Account:
+    account = await db.get(Account, account_id)
+    if account is None or account.kind != kind:
+        raise HubError("not_found", f"There is no {kind} {account_id[:60]!r}.")
+    return account
+
+
+async def _administrators(db: AsyncSession) -> int:
+    return (await db.scalar(select(func.count()).where(Account.admin))) or 0
+
+
+async def _refuse_taken(db: AsyncSession, account_id: str) -> None:
+    taken = await db.get(Account, account_id)
+    if taken is not None:
+        raise HubError("name_taken", f"There is already a {taken.kind} {account_id!r}.")
+
+
+async def _refuse_last_administrator(db: AsyncSession, account: Account) -> None:
+    if not account.admin or account.disabled:
+        return
+    others = select(func.count()).where(Account.admin, ~Account.disabled, Account.id != account.id)
+    if not await db.scalar(others):
+        raise HubError(
+            "request_invalid", f"{account.id!r} is the only administrator who can log in; make another one first."
+        )
+
+
+async def _end_sessions(db: AsyncSession, account: Account) -> None:
+    await db.execute(delete(LoginSession).where(LoginSession.account_id == account.id))
+
+
+def _rights(account_id: str, grants: Grants | None, topics: tuple[str, ...] | None) -> dict[str, object]:
+    """The columns of what is given, checked with the id in the place of ``{sub}``.
+
+    Raises ``topic_invalid`` and ``request_invalid``.
+    """
+    rights: dict[str, object] = {}
+    _refuse_too_many_rights(grants or Grants(), topics or ())
+    if grants is not None:
+        for pattern in grants.subscribe + grants.publish:
+            check_pattern(expand(pattern, account_id))
+        rights["subscribe"] = list(dict.fromkeys(grants.subscribe))
+        rights["publish"] = list(dict.fromkeys(grants.publish))
+    if topics is not None:
+        for name in topics:
+            topic(expand(name, account_id))
+        rights["topics"] = list(dict.fromkeys(topics))
+    return rights
+
+
+def _refuse_too_many_rights(grants: Grants, topics: Sequence[str]) -> None:
+    size = len(json.dumps([grants.subscribe, grants.publish, topics], separators=(",", ":")))
+    if size > MAX_RIGHTS_BYTES:
+        raise HubError(
+            "request_invalid",
+            f"The grants and topics have {size} bytes, a token has room for {MAX_RIGHTS_BYTES}; use wider patterns.",
+        )
+
+
+def _service_id(name: str) -> str:
+    """``Billing service`` is ``billing-service``."""
+    return re.sub(r"[^a-z0-9_.@+/=|~-]+", "-", name.strip().lower()).strip("-")
+
+
+def _service_secret() -> str:
+    return random_secret("hubs_")

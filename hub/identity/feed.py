@@ -1,0 +1,126 @@
+"""How a hub learns what ended: it reads the feed of changes, its own and those of other processes.
+
+There is one way only. What this process does itself (a logout) is written to the database and then read back at once;
+what another one does (``hub user disable``) is found by looking every ``revocation_poll`` seconds. Each change is told
+once, in order, also if both happen at the same time. Knows store, models and revocations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from hub.identity.models import Account, Change, LoginSession
+from hub.identity.revocations import AccountState, Revocations
+from hub.identity.store import Store
+
+_log = logging.getLogger(__name__)
+
+_TIDY_SECONDS = 600.0
+
+
+class OnRevoked(Protocol):
+    """Told of every revocation: close the live connections of that session, or of all of that subject."""
+
+    def __call__(self, code: str, *, session: str | None, subject: str | None) -> None:
+        """``code`` is a name of the table of errors; one of ``session`` and ``subject`` is given."""
+
+
+class Feed:
+    """Keeps ``revocations`` true to the database."""
+
+    def __init__(
+        self,
+        store: Store,
+        revocations: Revocations,
+        *,
+        interval: float,
+        clock: Callable[[], float],
+        on_revoked: OnRevoked | None,
+    ) -> None:
+        self._store = store
+        self._revocations = revocations
+        self._interval = interval
+        self._clock = clock
+        self._on_revoked = on_revoked
+        self._seen = 0
+        self._reading = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load what is revoked, also before this start, and keep watching."""
+        await self._tidy()
+        await self._load()
+        self._task = asyncio.create_task(self._watch(), name="identity feed")
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def catch_up(self) -> None:
+        """Take in every change that was committed before this call."""
+        async with self._reading:
+            async with self._store.read() as db:
+                new = Change.id > self._seen
+                news = (await db.scalars(select(Change).where(new).order_by(Change.id))).all()
+                changed = select(Account).where(Account.id.in_(select(Change.account_id).where(new)))
+                accounts = (await db.scalars(changed)).all() if news else ()
+            for account in accounts:
+                self._revocations.set_account(account.id, _state(account))
+            for change in news:
+                self._take_in(change)
+                self._seen = change.id
+                if change.code is not None and self._on_revoked is not None:
+                    self._on_revoked(change.code, session=change.session_id, subject=change.account_id)
+
+    async def _load(self) -> None:
+        async with self._store.read() as db:
+            self._seen = (await db.execute(select(func.max(Change.id)))).scalar() or 0
+            changed = select(Account).where(or_(Account.version > 0, Account.disabled))
+            for account in (await db.scalars(changed)).all():
+                self._revocations.set_account(account.id, _state(account))
+            for change in (await db.scalars(select(Change).order_by(Change.id))).all():
+                self._take_in(change)
+
+    def _take_in(self, change: Change) -> None:
+        if change.session_id is not None and change.code is not None:
+            self._revocations.end_session(change.session_id, change.code, change.expires_at)
+
+    async def _watch(self) -> None:
+        next_tidy = self._clock() + _TIDY_SECONDS
+        healthy = True
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self.catch_up()
+                if self._clock() > next_tidy:
+                    next_tidy = self._clock() + _TIDY_SECONDS
+                    await self._tidy()
+            except (SQLAlchemyError, OSError):
+                # Told once; a disk that is full or gone for a while must not end the watch.
+                if healthy:
+                    _log.exception("Changes of identities cannot be read; trying again every %s s", self._interval)
+                healthy = False
+            else:
+                healthy = True
+
+    async def _tidy(self) -> None:
+        """Forget what is past: sessions that ended by themselves, and changes that no token can still meet."""
+        now = self._clock()
+        async with self._store.write() as db:
+            await db.execute(delete(LoginSession).where(LoginSession.expires_at <= now))
+            await db.execute(delete(Change).where(Change.expires_at <= now))
+        self._revocations.forget(now)
+
+
+def _state(account: Account) -> AccountState:
+    return AccountState(account.version, account.disabled, account.revoked_at)

@@ -1,0 +1,92 @@
+"""The tables of identity: accounts, login sessions, refresh tokens, and the feed of changes.
+
+Only hashes of secrets are stored. Nothing here is particular to SQLite. Times are Unix seconds. Knows no other module.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Kind = Literal["user", "service"]
+
+
+class Base(DeclarativeBase):
+    """The root of the models."""
+
+
+class Account(Base):
+    """A user or a service. One table, so that an id never names both: sockets are found by it."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    kind: Mapped[Kind] = mapped_column(String(8))
+    name: Mapped[str] = mapped_column(String(200))
+    secret_hash: Mapped[str] = mapped_column(String(255))
+    """argon2id of a user's password; SHA-256 of a service's secret, which is random."""
+    admin: Mapped[bool] = mapped_column(default=False)
+    disabled: Mapped[bool] = mapped_column(default=False)
+    subscribe: Mapped[list[str]] = mapped_column(JSON)
+    """Patterns as they were granted, ``{sub}`` unexpanded; so are ``publish`` and ``topics``."""
+    publish: Mapped[list[str]] = mapped_column(JSON)
+    topics: Mapped[list[str]] = mapped_column(JSON)
+    version: Mapped[int] = mapped_column(default=0)
+    """Minted into every token. Raised to end those minted before: a number, unlike a time, orders a token and a change
+    exactly, whatever the clocks say and whoever committed first."""
+    revoked_at: Mapped[float] = mapped_column(default=0.0)
+    """When ``version`` was last raised; for tokens of other issuers, which carry no version."""
+    created_at: Mapped[float]
+
+
+class LoginSession(Base):
+    """One login of a user: a family of refresh tokens, and the access tokens that came from them."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("sessions_by_account", "account_id"), Index("sessions_by_end", "expires_at"))
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
+    family_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    """Of the half that all refresh tokens of the session share, so that an old one is still recognised as one of them
+    without being kept."""
+    generation: Mapped[int] = mapped_column(default=0)
+    """Of the refresh tokens that are good now."""
+    rotated_at: Mapped[float]
+    created_at: Mapped[float]
+    expires_at: Mapped[float]
+    """When its refresh tokens end."""
+    access_expires_at: Mapped[float] = mapped_column(default=0.0)
+    """When the last access token minted for it ends: how long a revocation must be remembered."""
+
+
+class RefreshToken(Base):
+    """A refresh token of the session's current or preceding generation."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (Index("refresh_tokens_by_session", "session_id", "generation"),)
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey(LoginSession.id, ondelete="CASCADE"))
+    generation: Mapped[int]
+
+
+class Change(Base):
+    """What every hub process must learn: a session that ended, or an account whose state is to be read again.
+
+    ``code`` is the name of the error under which tokens stopped working, None if none did (an account was enabled).
+    Ids only grow and are never used again, so that a process remembers the last one it has seen. (SQLite has one writer
+    at a time, so ids also become visible in order. A database with several must see to that when it comes.)
+    """
+
+    __tablename__ = "changes"
+    __table_args__ = (Index("changes_by_end", "expires_at"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    session_id: Mapped[str | None] = mapped_column(String(256))
+    account_id: Mapped[str | None] = mapped_column(String(128))
+    code: Mapped[str | None] = mapped_column(String(32))
+    expires_at: Mapped[float]
+    """When it may be forgotten."""

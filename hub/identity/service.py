@@ -1,0 +1,218 @@
+"""Identity: who may come in, with which token, and for how long. What the rest of the hub is handed of this package.
+
+``authenticate`` is what every request and every socket asks; it is synchronous and needs no I/O. All else is for the
+routes and the start of the hub. Messaging never imports this: it is handed a ``Principal`` and an expiry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import time
+from types import TracebackType
+from typing import TypeVar
+
+from sqlalchemy import select
+
+from hub.errors import HubError
+from hub.identity import keys, sessions
+from hub.identity.accounts import Accounts, grants_of, topics_of
+from hub.identity.feed import Feed, OnRevoked
+from hub.identity.models import Account
+from hub.identity.passwords import Passwords, digest_matches, random_password, random_secret
+from hub.identity.revocations import Revocations
+from hub.identity.store import Store
+from hub.identity.tokens import Access, Tokens
+from hub.model import Principal
+from hub.settings import Settings, SettingsError
+
+_Part = TypeVar("_Part")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTokens:
+    """What a service is given. It needs no refresh token: it has its secret. ``expires_in``: seconds from now."""
+
+    access_token: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserTokens:
+    """What a login or a refresh gives. Lives are in seconds from now."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+
+class Identity:
+    """Users, services, sessions and tokens of one hub. ``start`` it, ``stop`` it, or use it with ``async with``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_revoked: OnRevoked | None = None,
+        clock: Callable[[], float] = time,
+        passwords: Passwords | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._passwords = passwords or Passwords()
+        self._store = Store(settings.data_dir)
+        self._revocations = Revocations()
+        self._feed = Feed(
+            self._store, self._revocations, interval=settings.revocation_poll, clock=clock, on_revoked=on_revoked
+        )
+        self._key: keys.SigningKey | None = None
+        self._tokens: Tokens | None = None
+        self.accounts = Accounts(self._store, self._passwords, clock=clock, changed=self._feed.catch_up)
+
+    async def start(self) -> None:
+        """Read the key, open the database, load what is revoked. Raises ``SettingsError``, one sentence."""
+        self._key = await asyncio.to_thread(keys.load, self._settings)
+        self._tokens = Tokens(
+            self._key,
+            issuer=self._settings.issuer,
+            audience=self._settings.audience,
+            ttl=self._settings.access_ttl,
+            clock=self._clock,
+        )
+        await self._store.open()
+        await self._feed.start()
+
+    async def stop(self) -> None:
+        """Give back threads and connections. Safe after a failed start."""
+        await self._feed.stop()
+        await self._store.close()
+        self._passwords.close()
+
+    async def __aenter__(self) -> Identity:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def check(self) -> None:
+        """Whether the database answers, for readiness; raises if not."""
+        async with self._store.read() as db:
+            await db.execute(select(1))
+
+    async def bootstrap(self) -> str | None:
+        """Make the first administrator, if there is none.
+
+        Returns their password if it was made up here, to be shown this once. An administrator who exists is left alone,
+        also if the settings give another password. Raises ``SettingsError`` if the name cannot be used.
+        """
+        given = self._settings.admin_password
+        password = random_password() if given is None else given.get_secret_value()
+        name = self._settings.admin_username
+        try:
+            made = await self.accounts.create_first_administrator(name, password)
+        except HubError as error:
+            raise SettingsError(
+                f"The first administrator {name!r} cannot be made: {error.detail} Choose with HUB_ADMIN_USERNAME."
+            ) from None
+        return password if made and given is None else None
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The public keys with which others can verify the hub's tokens (RFC 7517, section 5)."""
+        return _started(self._key).jwks()
+
+    def authenticate(self, token: str) -> Principal:
+        """Who the access token speaks for. No I/O.
+
+        Raises the ``token_…`` error that says what is wrong with it, ``logged_out``, ``user_disabled``.
+        """
+        verified = _started(self._tokens).verify(token)
+        self._revocations.check(verified)
+        return verified.principal
+
+    async def login(self, username: str, password: str) -> UserTokens:
+        """Begin a session.
+
+        Raises ``credentials_invalid``, no sooner for an unknown name than for a wrong password; ``user_disabled``,
+        only if the password is right; ``overloaded``.
+        """
+        async with self._store.read() as db:
+            found = await db.get(Account, username)
+        hashed = found.secret_hash if found is not None and found.kind == "user" else None
+        if not await self._passwords.verify(hashed, password) or hashed is None:
+            raise HubError("credentials_invalid")
+        fresh = await self._passwords.hash(password) if self._passwords.is_outdated(hashed) else hashed
+        now = self._clock()
+        async with self._store.write() as db:
+            account = await db.get_one(Account, username)
+            if account.disabled:
+                raise HubError("user_disabled")
+            # The password may have been changed while the old one was being verified.
+            if account.secret_hash != hashed:
+                raise HubError("credentials_invalid")
+            account.secret_hash = fresh
+            session, refresh_token = await sessions.begin(db, account, now=now, ttl=self._settings.refresh_ttl)
+            access = self._mint(account, session.id)
+            session.access_expires_at = access.expires_at
+        return self._user_tokens(access, refresh_token, now)
+
+    async def refresh(self, refresh_token: str) -> UserTokens:
+        """Go on with a session: a new access token with today's rights, and the next refresh token.
+
+        Raises ``refresh_invalid``, ``refresh_reused`` (the session is ended) and ``user_disabled``.
+        """
+        now = self._clock()
+        async with self._store.write() as db:
+            rotated = await sessions.rotate(db, refresh_token, now=now, ttl=self._settings.refresh_ttl)
+            if rotated is not None:
+                access = self._mint(rotated.account, rotated.session.id)
+                rotated.session.access_expires_at = max(rotated.session.access_expires_at, access.expires_at)
+        if rotated is None:
+            await self._feed.catch_up()
+            raise HubError("refresh_reused")
+        return self._user_tokens(access, rotated.refresh_token, now)
+
+    async def logout(self, principal: Principal) -> None:
+        """End the session of the principal's token: ``logged_out`` from now on, its sockets too."""
+        async with self._store.write() as db:
+            await sessions.end(db, principal.session, "logged_out", until=principal.expires_at)
+        await self._feed.catch_up()
+
+    async def client_credentials(self, service_id: str, secret: str) -> ServiceTokens:
+        """A token for a service (RFC 6749, 4.4). Raises ``credentials_invalid`` and ``user_disabled``."""
+        async with self._store.read() as db:
+            account = await db.get(Account, service_id)
+        if account is None or account.kind != "service" or not digest_matches(account.secret_hash, secret):
+            raise HubError("credentials_invalid", "Wrong service id or secret.")
+        if account.disabled:
+            raise HubError("user_disabled")
+        access = self._mint(account, random_secret("", 12))
+        return ServiceTokens(access.token, int(access.expires_at - self._clock()))
+
+    def _mint(self, account: Account, session: str) -> Access:
+        return _started(self._tokens).mint(
+            account.id,
+            account.kind,
+            session=session,
+            version=account.version,
+            admin=account.admin,
+            grants=grants_of(account),
+            topics=topics_of(account),
+        )
+
+    def _user_tokens(self, access: Access, refresh_token: str, now: float) -> UserTokens:
+        return UserTokens(access.token, int(access.expires_at - now), refresh_token, int(self._settings.refresh_ttl))
+
+
+def _started(part: _Part | None) -> _Part:
+    if part is None:
+        raise RuntimeError("Identity is used before it was started.")
+    return part
