@@ -1,0 +1,169 @@
+"""What another process changes reaches this one, once; and what was revoked stays so after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jwt
+import pytest
+
+from hub.errors import HubError
+from hub.identity.accounts import Update
+from hub.identity.service import Identity
+from hub.model import Grants
+
+from .conftest import PASSWORD, Clock, OpenIdentity, Revocations
+from .test_sessions import token_refused
+from .test_tokens import SECRET
+
+pytestmark = pytest.mark.anyio
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a poll brings."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_what_another_process_does_is_learnt_by_polling(
+    open_identity: OpenIdentity, revoked: Revocations
+) -> None:
+    async with open_identity(revocation_poll=0.01) as hub, open_identity(quiet=True) as cli:
+        await hub.accounts.create_user("alice", PASSWORD)
+        tokens = await hub.login("alice", PASSWORD)
+        assert hub.authenticate(tokens.access_token)
+        await cli.accounts.update("user", "alice", Update(disabled=True))
+        await until(lambda: bool(revoked.seen))
+        assert token_refused(hub, tokens) == "user_disabled"
+
+        await cli.accounts.update("user", "alice", Update(disabled=False))
+        other = await hub.login("alice", PASSWORD)
+        await until(lambda: token_refused(hub, tokens) == "token_revoked")
+        assert hub.authenticate(other.access_token)
+
+        await cli.logout(cli.authenticate(other.access_token))
+        await until(lambda: len(revoked.seen) == 2)
+        session = jwt.decode(other.access_token, options={"verify_signature": False})["sid"]
+        assert revoked.seen == [("user_disabled", None, "alice"), ("logged_out", session, None)]
+
+
+async def test_ones_own_change_is_told_once_though_it_is_polled_too(
+    open_identity: OpenIdentity, revoked: Revocations
+) -> None:
+    async with open_identity(revocation_poll=0.001) as hub:
+        await hub.accounts.create_user("alice", PASSWORD)
+        for n in range(20):
+            await hub.accounts.update("user", "alice", Update(grants=Grants((f"t{n}",))))
+            assert len(revoked.seen) == n + 1, "told before the call returns"
+            tokens = await hub.login("alice", PASSWORD)
+            assert hub.authenticate(tokens.access_token)
+        await hub._feed.catch_up()
+        assert len(revoked.seen) == 20
+
+
+async def test_a_token_minted_from_the_old_rights_never_slips_through(open_identity: OpenIdentity) -> None:
+    """Whatever the order of login and change, no token with the old rights is good after the change returned."""
+    async with open_identity() as hub:
+        _, secret = await hub.accounts.create_service("billing")
+        for n in range(20):
+            before = hub.client_credentials("billing", secret)
+            change = hub.accounts.update("service", "billing", Update(grants=Grants(publish=(f"t{n}",))))
+            tokens, _ = await asyncio.gather(before, change)
+            with contextlib.suppress(HubError):
+                assert hub.authenticate(tokens.access_token).grants.publish == (f"t{n}",)
+
+
+async def test_what_was_revoked_stays_so_after_a_restart(open_identity: OpenIdentity, revoked: Revocations) -> None:
+    async with open_identity() as hub:
+        for name in ("alice", "bob", "carol", "dave"):
+            await hub.accounts.create_user(name, PASSWORD)
+        tokens = {name: await hub.login(name, PASSWORD) for name in ("alice", "bob", "carol", "dave")}
+        await hub.logout(hub.authenticate(tokens["alice"].access_token))
+        await hub.accounts.update("user", "bob", Update(disabled=True))
+        await hub.accounts.update("user", "carol", Update(password="another horse"))
+    revoked.seen.clear()
+    async with open_identity() as hub:
+        assert token_refused(hub, tokens["alice"]) == "logged_out"
+        assert token_refused(hub, tokens["bob"]) == "user_disabled"
+        assert token_refused(hub, tokens["carol"]) == "token_revoked"
+        assert hub.authenticate(tokens["dave"].access_token)
+        await hub._feed.catch_up()
+        assert revoked.seen == [], "what was before the start is not told again"
+
+
+async def test_a_change_stays_in_force_when_the_feed_has_forgotten_it(
+    open_identity: OpenIdentity, clock: Clock
+) -> None:
+    async with open_identity(access_ttl=86400) as hub:
+        await hub.accounts.create_user("alice", PASSWORD)
+        tokens = await hub.login("alice", PASSWORD)
+        await hub.accounts.update("user", "alice", Update(grants=Grants(("news",))))
+    clock.ahead = 7200
+    async with open_identity(access_ttl=86400) as hub:
+        assert token_refused(hub, tokens) == "token_revoked"
+
+
+async def test_tokens_of_ones_own_code_are_revoked_by_their_time(open_identity: OpenIdentity) -> None:
+    def token(issued: float) -> str:
+        claims = {"iss": "notification-hub", "aud": "notification-hub", "sub": "alice", "jti": "j",
+                  "iat": int(issued), "exp": int(issued) + 600}  # fmt: skip
+        return jwt.encode(claims, SECRET, "HS256", headers={"typ": "at+jwt"})
+
+    async with open_identity(signing_secret=SECRET) as hub:
+        old = token(time.time())
+        assert hub.authenticate(old).subject == "alice", "an account is not needed"
+        await hub.accounts.create_user("alice", PASSWORD)
+        assert hub.authenticate(old)
+        await hub.accounts.end_sessions("alice")
+        with pytest.raises(HubError, match="token_revoked"):
+            hub.authenticate(old)
+        assert hub.authenticate(token(time.time() + 2))
+        await hub.logout(hub.authenticate(token(time.time() + 2)))
+        with pytest.raises(HubError, match="logged_out"):
+            hub.authenticate(token(time.time() + 3))
+
+
+async def test_a_database_that_fails_for_a_while_does_not_end_the_watch(
+    open_identity: OpenIdentity, revoked: Revocations, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_identity(revocation_poll=0.005) as hub:
+        await hub.accounts.create_user("alice", PASSWORD)
+        tokens = await hub.login("alice", PASSWORD)
+        with sqlite3.connect(tmp_path / "identity.db") as connection:
+            connection.execute("ALTER TABLE changes RENAME TO elsewhere")
+        await until(lambda: bool(caplog.records))
+        with connection:
+            connection.execute("ALTER TABLE elsewhere RENAME TO changes")
+            connection.execute("UPDATE accounts SET disabled = 1")
+            connection.execute(
+                "INSERT INTO changes (account_id, code, expires_at) VALUES ('alice', 'user_disabled', 1e12)"
+            )
+        connection.close()
+        await until(lambda: bool(revoked.seen))
+        assert token_refused(hub, tokens) == "user_disabled"
+        assert len(caplog.records) == 1, "told once, not at every poll"
+        await hub.check()
+
+
+async def test_nothing_is_left_running(open_identity: OpenIdentity) -> None:
+    tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+    async with open_identity(revocation_poll=0.001) as hub:
+        await hub.accounts.create_user("alice", PASSWORD)
+        await hub.login("alice", PASSWORD)
+        assert asyncio.all_tasks() > tasks
+        assert set(threading.enumerate()) > threads
+    assert asyncio.all_tasks() == tasks
+    kept = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+    assert kept <= threads, "but the loop's own pool"
+
+
+async def test_it_must_be_started(identity: Identity) -> None:
+    with pytest.raises(RuntimeError, match="before it was started"):
+        Identity(identity._settings).authenticate("x")

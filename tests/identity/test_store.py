@@ -1,0 +1,113 @@
+"""The database of identities: durable, private, and written by several processes at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, func, select, text
+
+from hub.identity.models import Change
+from hub.identity.store import Store
+from hub.settings import SettingsError
+
+pytestmark = pytest.mark.anyio
+
+# Another process: it counts in one row, reading before it writes, which is what deadlocks deferred transactions.
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from sqlalchemy import delete, func, select
+from hub.identity.models import Change
+from hub.identity.store import Store
+
+async def main():
+    store = Store(Path(sys.argv[1]))
+    await store.open()
+    for _ in range(25):
+        async with store.write() as db:
+            count = await db.scalar(select(func.count()).select_from(Change))
+            db.add(Change(code=str(count), expires_at=0.0))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_it_is_durable_private_and_in_wal_mode(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    await store.open()
+    async with store.write() as db:
+        pragmas = [await db.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
+        db.add(Change(code="x", expires_at=0.0))
+    assert pragmas == ["wal", 2, 1]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+    await store.close()
+
+
+async def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    await store.open()
+    with contextlib.suppress(KeyError):
+        async with store.write() as db:
+            db.add(Change(code="x", expires_at=0.0))
+            await db.flush()
+            raise KeyError
+    async with store.read() as db:
+        assert await db.scalar(select(func.count()).select_from(Change)) == 0
+    await store.close()
+
+
+async def test_ids_of_changes_are_never_used_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    await store.open()
+    async with store.write() as db:
+        db.add(Change(code="x", expires_at=0.0))
+    async with store.write() as db:
+        await db.execute(delete(Change))
+    async with store.write() as db:
+        db.add(Change(code="x", expires_at=0.0))
+    async with store.read() as db:
+        assert await db.scalar(select(Change.id)) == 2
+    await store.close()
+
+
+async def test_several_processes_write_at_once(tmp_path: Path) -> None:
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-W", "error", "-c", _WRITER, str(tmp_path), stderr=asyncio.subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    outcomes = await asyncio.gather(*(process.communicate() for process in processes))
+    assert [error for _, error in outcomes] == [b""] * 4, "no 'database is locked', also at the first start"
+    with sqlite3.connect(tmp_path / "identity.db") as connection:
+        counts = [int(code) for (code,) in connection.execute("SELECT code FROM changes ORDER BY id")]
+    connection.close()
+    assert counts == list(range(100)), "what a writer reads does not change under it"
+
+
+async def test_what_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be opened: No such file or directory"):
+        await Store(tmp_path / "gone").open()
+    (tmp_path / "identity.db").write_bytes(b"not a database, but long enough to be looked at as if it were one" * 100)
+    with pytest.raises(SettingsError, match="cannot be opened: file is not a database"):
+        await Store(tmp_path).open()
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    await store.open()
+    await store.close()
+    with sqlite3.connect(tmp_path / "identity.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    newer = Store(tmp_path)
+    with pytest.raises(SettingsError, match="made by a newer hub"):
+        await newer.open()
+    await newer.close()
