@@ -58,6 +58,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def open_writer(path: Path) -> tuple[sqlite3.Connection, Extent]:
     """Open or create the log; raises ``OSError`` if a newer hub wrote it, ``sqlite3.Error`` if it is no log."""
+    path.touch(mode=0o600)  # Its WAL gets the same mode: events are private.
     connection = connect(path)
     # Lets retention give pages back to the file system; has to come before the first table.
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")

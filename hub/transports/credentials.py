@@ -3,8 +3,7 @@
 The transports are handed an ``Authenticate`` by the composition root; how tokens are checked is identity's business.
 """
 
-from __future__ import annotations
-
+# No postponed annotations here: FastAPI could not resolve those that name a local dependency.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 

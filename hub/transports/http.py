@@ -1,7 +1,6 @@
 """Events over HTTP: publish, read the log, see who is there and who is connected."""
 
-from __future__ import annotations
-
+# No postponed annotations here: FastAPI could not resolve those that name a local dependency.
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request

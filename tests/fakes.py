@@ -1,0 +1,50 @@
+"""Stand-ins for the sans-I/O tests. Nothing here says anything about sockets; those tests use real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hub.wire import Frame
+
+
+class FakeLink:
+    """A link whose transport the test fills and empties."""
+
+    def __init__(self) -> None:
+        self.written: list[Frame] = []
+        self.writes = 0
+        self.writable = True
+        self.room: int | None = None
+        """Bytes it takes before it is full; None: any number."""
+        self.closed: tuple[int, str] | None = None
+        self.aborted = False
+        self.held = 0
+        self.on_full: Callable[[], None] = lambda: None
+
+    def write(self, frames: Sequence[Frame]) -> None:
+        self.writes += 1
+        self.written.extend(frames)
+        if self.room is not None:
+            self.room -= sum(len(frame) for frame in frames)
+            if self.room <= 0 and self.writable:
+                self.writable = False
+                self.on_full()
+
+    def is_writable(self) -> bool:
+        return self.writable
+
+    def pending(self) -> int:
+        return self.held
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def frames(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """What was written, read as JSON."""
+        said = [json.loads(frame.json) for frame in self.written]
+        return [frame for frame in said if kind is None or frame["type"] == kind]
