@@ -155,18 +155,13 @@ class Unsubscribe(_Request):
     topics: _TopicNames
 
 
-class SocketPublication(Publication):
-    """What a client publishes: as over HTTP, and whether it wants it back itself."""
-
-    echo: bool = False
-
-
 class Publish(_Request):
-    """Publish an event, where granted."""
+    """Publish an event, where granted. ``echo``: the publishing client is sent it, too."""
 
     type: Literal["publish"]
     ref: Ref
-    event: SocketPublication
+    event: Publication
+    echo: bool = False
 
 
 class Ack(_Request):

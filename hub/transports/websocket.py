@@ -124,7 +124,7 @@ async def _answer(hub: Hub, authenticate: Authenticate, session: Session, reques
             hub.unsubscribe(session, [Topic(name) for name in request.topics])
             return _standing(hub, session, request.ref)
         case wire.Publish():
-            exclude = () if request.event.echo else (session.client,)
+            exclude = () if request.echo else (session.client,)
             [receipt] = await hub.publish(session.principal, [request.event], exclude=exclude)
             return wire.ok(request.ref, receipt=wire.receipt_fields(receipt, hub.engine.epoch))
         case wire.Auth():
