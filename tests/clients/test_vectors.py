@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from hub_client import _core, _frames
 
 VECTORS = Path(__file__).parent.parent / "vectors"

@@ -78,7 +78,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Tell the application (or its log): ``open``, ``reset``, ``presence``, ``error`` or ``invalid``, with its fields."""
+    """Tell the application, or its log, what happened."""
 
     kind: Literal["open", "reset", "presence", "error", "invalid"]
     fields: Frame = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The request ``ref`` is over: by the hub's ``frame``, or without one for the reason ``code`` (None: it is done)."""
+    """The request ``ref`` is over: by the hub's ``frame``, or without one, for the reason ``code`` (None: done)."""
 
     ref: int
     ok: bool

@@ -32,7 +32,7 @@ def encode(value: object) -> str:
     return text
 
 
-def decode(text: str | bytes) -> object:
+def decode(text: str | bytes | bytearray) -> object:
     """The JSON value of a text, or None if it is no JSON (or the JSON ``null``: neither is a frame)."""
     try:
         return json.loads(text, parse_constant=_refuse)

@@ -1,0 +1,224 @@
+"""What the client hands out and takes, as frozen values. Knows only errors.
+
+Times are RFC 3339 texts as the hub wrote them (``time``), with a ``datetime`` on demand (``at``).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from hub_client._errors import Refused
+
+Json = Any
+"""A JSON value: None, bool, int, float, str, or lists and dicts (with str keys) of them."""
+
+_TOPIC = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_.@+/=|~-]+(?::[A-Za-z0-9_.@+/=|~-]+)*")
+_CLIENT = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_TOPICS_IN_URL = 6000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that was received or read.
+
+    ``source`` is the publisher as the hub knows it (``user:<id>`` or ``service:<id>``); no publisher can choose it.
+    ``cursor`` is the event's place in the log, None for an ephemeral event.
+    """
+
+    id: str
+    type: str
+    source: str
+    time: str
+    topic: str
+    data: Json = None
+    cursor: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """``time``, when the hub took the event, as a datetime with a zone."""
+        return datetime.fromisoformat(self.time)
+
+    @classmethod
+    def from_frame(cls, frame: Mapping[str, Any]) -> Event:
+        """Read an ``event`` frame, or one of the ``events`` of a page."""
+        event = frame["event"]
+        return cls(
+            id=event["id"],
+            type=event["type"],
+            source=event.get("source", ""),
+            time=event.get("time", ""),
+            topic=frame["topic"],
+            data=event.get("data"),
+            cursor=frame.get("cursor"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The hub has it: a durable event is in the log, at ``cursor`` (None: ephemeral).
+
+    ``duplicate``: it was there already, under the same id, and was not delivered again.
+    """
+
+    id: str
+    cursor: str | None
+    time: str
+    duplicate: bool = False
+
+    @property
+    def at(self) -> datetime:
+        """``time``, when the hub took the event, as a datetime with a zone."""
+        return datetime.fromisoformat(self.time)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Receipt:
+        """Read a receipt of the hub."""
+        return cls(value["id"], value.get("cursor"), value["time"], bool(value.get("duplicate")))
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who is in a topic (``state``: replaces what was known), or who came (``join``) or went (``leave``)."""
+
+    topic: str
+    action: Literal["state", "join", "leave"]
+    users: tuple[str, ...]
+
+    @classmethod
+    def from_frame(cls, frame: Mapping[str, Any]) -> Presence:
+        """Read a ``presence`` frame."""
+        users = frame["users"] if frame["action"] == "state" else (frame["user"],)
+        return cls(frame["topic"], frame["action"], tuple(users))
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """There is a gap before the next event: reload what you derived from events.
+
+    ``reason``: ``truncated`` (you were away for longer than the hub keeps events) or ``replaced`` (it is another log).
+    """
+
+    reason: str
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A page of the log, oldest first. Go on with ``after=page.cursor`` while ``more``.
+
+    ``reset``: events between ``after`` and the oldest retained one are gone.
+    """
+
+    events: tuple[Event, ...]
+    cursor: str
+    reset: bool
+    more: bool
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> History:
+        """Read the answer of ``GET /v1/events``."""
+        events = tuple(Event.from_frame(item) for item in value["events"])
+        return cls(events, value["cursor"], bool(value.get("reset")), bool(value.get("more")))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the token says we are, and the topic patterns that it grants. ``expires`` is in Unix seconds."""
+
+    subject: str
+    kind: Literal["user", "service"]
+    admin: bool
+    topics: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    publish: tuple[str, ...]
+    expires: float
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Identity:
+        """Read the answer of ``GET /v1/me``."""
+        grants = value.get("grants", {})
+        return cls(
+            subject=value["subject"],
+            kind=value["kind"],
+            admin=bool(value.get("admin")),
+            topics=tuple(value.get("topics", ())),
+            subscribe=tuple(grants.get("subscribe", ())),
+            publish=tuple(grants.get("publish", ())),
+            expires=value["expires"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to publish: what it is, and to whom it goes (at least one of ``users``, ``topics``, ``all``).
+
+    ``id`` (1-128 printable ASCII characters) makes publishing it again harmless for a day; None: one is made up.
+    ``durable=False`` skips the log: for what only matters now. ``ttl``: seconds after which it is no longer read back.
+    ``exclude``: client ids that do not get it.
+    """
+
+    type: str
+    data: Json = None
+    users: Iterable[str] = ()
+    topics: Iterable[str] = ()
+    all: bool = False
+    id: str | None = None
+    durable: bool = True
+    ttl: float | None = None
+    exclude: Iterable[str] = ()
+
+    def with_id(self) -> NewEvent:
+        """The same, with an id."""
+        return replace(self, id=uuid.uuid4().hex) if self.id is None else self
+
+    def body(self) -> dict[str, Any]:
+        """What the hub takes. Raises ValueError if it goes to nobody."""
+        targets: dict[str, Any] = {"users": names(self.users), "topics": names(self.topics), "all": self.all}
+        to = {name: value for name, value in targets.items() if value}
+        if not to:
+            raise ValueError("name at least one target: users, topics or all=True")
+        body: dict[str, Any] = {"id": self.id, "type": self.type, "data": self.data, "to": to}
+        if not self.durable:
+            body["durable"] = False
+        if self.ttl is not None:
+            body["ttl"] = self.ttl
+        if exclude := names(self.exclude):
+            body["exclude"] = exclude
+        return body
+
+
+def names(value: Iterable[str]) -> list[str]:
+    """The names as a list; one name may be given bare."""
+    return [value] if isinstance(value, str) else list(value)
+
+
+def check_topics(topics: Iterable[str]) -> tuple[str, ...]:
+    """The topics, each once. Raises Refused as the hub would, which says so only by ending the connection."""
+    checked = tuple(dict.fromkeys(topics))
+    for topic in checked:
+        if not _TOPIC.fullmatch(topic):
+            raise Refused("topic_invalid", f"{topic[:60]!r} is not a topic name")
+    # They stand in the URL, so that subscribing and resuming are one act, and servers bound a request line at 8 KiB.
+    if sum(map(len, checked)) + len(checked) > _TOPICS_IN_URL:
+        raise Refused("too_many_topics", f"the names of all topics together may have {_TOPICS_IN_URL} characters")
+    return checked
+
+
+def check_client(client: str | None) -> str:
+    """The client id, or a new one. Raises ValueError."""
+    if client is None:
+        return uuid.uuid4().hex
+    if not _CLIENT.fullmatch(client):
+        raise ValueError("a client id has 8-64 characters of A-Z a-z 0-9 _ -")
+    return client
