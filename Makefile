@@ -1,0 +1,59 @@
+# `make` alone prints what there is.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run test check unit js soak screenshot clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+run: $(VENV)/.run ## Install what the hub needs and start it on http://127.0.0.1:8000
+	@exec $(BIN)/hub serve
+
+test: $(VENV)/.test check js unit ## Install what the tests need and run everything
+
+check: $(VENV)/.test ## Format, lint, types, and the arrows between modules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+js: clients/js/node_modules/.installed ## Check and test the browser client
+	cd clients/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent check && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
+
+unit: $(VENV)/.test ## The Python tests, those with real processes, sockets and Chromium included
+	@$(BIN)/python tests/install_chromium.py
+	$(BIN)/python -m pytest
+
+soak: $(VENV)/.test ## kill -9 under load, 100 rounds (SOAK_ROUNDS=n for another number)
+	SOAK_ROUNDS=$${SOAK_ROUNDS:-100} $(BIN)/python -m pytest tests/faults -k soak -s --timeout 0
+
+screenshot: $(VENV)/.test ## Make docs/console.png from the running page
+	$(BIN)/python -m tests.browser.screenshot
+
+clean: ## Remove what make installed (not ./data)
+	rm -rf $(VENV) clients/js/node_modules
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "The hub needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv module is missing; on Debian: apt install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.run: pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the hub into $(VENV) ..."
+	@$(PIP) install -c constraints.txt -e clients/python -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the hub and its tests into $(VENV) ..."
+	@$(PIP) install -c constraints.txt -e clients/python -e '.[test]'
+	@touch $(VENV)/.run $@
+
+clients/js/node_modules/.installed: clients/js/package.json | $(VENV)/.test
+	@echo "Installing the browser client's checks ..."
+	@cd clients/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
+	@touch $@
