@@ -113,7 +113,6 @@ class Outbox:
     def offer(self, seq: int, frame: Frame) -> None:
         """A durable event from the tail of the log. Seen before or behind: ignored."""
         if self.state is State.LIVE and seq > self._queued_seq:
-            self._queued_seq = seq
             self._push(seq, frame)
 
     def offer_ephemeral(self, frame: Frame) -> None:
@@ -174,6 +173,8 @@ class Outbox:
             if self._queue:
                 self._overflow(kind)
                 return
+        # Not before the flush above, which takes what is queued by then as handed over.
+        self._queued_seq = max(self._queued_seq, kind)
         self._queue.append((kind, frame))
         self._queued_bytes += len(frame)
         if not self._flush_scheduled:
