@@ -247,8 +247,8 @@ class Hub:
         self.close(session, left=code in ("logged_out", "user_disabled"))
 
     def dismiss_all(self, code: str, *, login: str | None = None, subject: str | None = None) -> int:
-        """End the connections of one login (the token's session) or of one user or service (by its id, which never names
-        both); how many there were."""
+        """End the connections of one login (the token's session) or of one user or service (by its id, which never
+        names both); how many there were."""
         assert code in TABLE
         doomed = [
             session
