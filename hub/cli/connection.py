@@ -1,0 +1,57 @@
+"""Reaching a running hub: one call that tells at once if there is none, and the SDK's errors in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from hub.cli.output import Failure
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+_TIMEOUT = 10.0
+"""Seconds that the hub may take for an answer."""
+
+Url = Annotated[str, typer.Option("--url", envvar="HUB_URL", help="Address of the hub.")]
+
+
+def call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
+    """Ask a hub once, and return what it answers. Raises ``Failure`` if nothing answers there.
+
+    The commands that hand over to ``hub_client`` call first, too: that would try again for a while, whereas a person at
+    a terminal wants to know at once.
+    """
+    import httpx
+
+    address = "http" + url.rstrip("/").removeprefix("ws") if url.startswith("ws") else url.rstrip("/")
+    host = urlsplit(address).hostname
+    try:
+        # A hub on this machine is not behind the environment's proxy.
+        with httpx.Client(trust_env=host not in ("127.0.0.1", "::1", "localhost"), timeout=_TIMEOUT) as client:
+            return client.request(method, address + path, **options)
+    except httpx.ConnectError as error:
+        raise Failure(f"No hub answers at {url} ({error}); is it running? (hub serve)") from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise Failure(f"{url} is not the address of a hub; it looks like {DEFAULT_URL}.", exit_code=2) from None
+    except httpx.TransportError as error:
+        raise Failure(f"The hub at {url} cannot be reached: {error or type(error).__name__}.") from None
+
+
+@contextlib.contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turn what ``hub_client`` raises into a ``Failure``."""
+    import hub_client
+
+    try:
+        yield
+    except hub_client.HubClientError as error:
+        code, detail = getattr(error, "code", None), getattr(error, "detail", str(error))
+        raise Failure(f"{detail} ({code})" if code else f"{detail} (hub at {url})") from None
+    except ValueError as error:
+        raise Failure(f"{error}.", exit_code=2) from None

@@ -1,0 +1,120 @@
+"""The identities of a data directory, opened by a command. Works while the hub runs and while it does not.
+
+A running hub notices changes within ``revocation_poll`` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from hub.cli.output import Failure
+from hub.settings import load
+
+if TYPE_CHECKING:
+    from hub.identity.accounts import Accounts
+    from hub.identity.models import Account, Kind
+
+_T = TypeVar("_T")
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="The hub's data directory (HUB_DATA_DIR; default ./data).")
+]
+Subscribe = Annotated[
+    list[str] | None,
+    typer.Option("--subscribe", metavar="PATTERN", help="Topics that may be read, such as 'orders:*'; repeatable."),
+]
+Publish = Annotated[
+    list[str] | None,
+    typer.Option("--publish", metavar="PATTERN", help="Topics that may be published to, such as 'chat:*'; repeatable."),
+]
+Topics = Annotated[
+    list[str] | None,
+    typer.Option("--topic", metavar="TOPIC", help="A topic subscribed to without asking; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+def with_accounts(data_dir: Path | None, work: Callable[[Accounts], Awaitable[_T]]) -> _T:
+    """Open the identities of the data directory, do the work, close them; returns what the work does."""
+    settings = load() if data_dir is None else load(data_dir=data_dir)
+    _check(settings.data_dir)
+
+    async def run() -> _T:
+        async with _accounts(settings.data_dir) as accounts:
+            return await work(accounts)
+
+    return asyncio.run(run())
+
+
+def ask_password(name: str, *, from_stdin: bool) -> str | None:
+    """A new password: from stdin, or typed twice at a terminal; None if there is nobody to type it."""
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+        if not password:
+            raise Failure("There is no password on stdin; write it there as one line.", exit_code=2)
+        return password
+    if not sys.stdin.isatty():
+        return None
+    typed: str = typer.prompt(f"New password for {name}", hide_input=True, confirmation_prompt=True, err=True)
+    return typed
+
+
+async def everyone(accounts: Accounts, kind: Kind) -> list[Account]:
+    """All accounts of a kind, by id."""
+    found: list[Account] = []
+    more = True
+    while more:
+        page, more = await accounts.page(kind, after=found[-1].id if found else "", limit=1000)
+        found += page
+    return found
+
+
+def described(account: Account) -> dict[str, Any]:
+    """What both kinds of account have, as JSON; the API's words."""
+    return {
+        "id": account.id,
+        "disabled": account.disabled,
+        "grants": {"subscribe": account.subscribe, "publish": account.publish},
+        "topics": account.topics,
+        "created": account.created_at,
+    }
+
+
+def rights_columns(account: Account) -> tuple[str, ...]:
+    """The last columns of a table of accounts: state, what may be read and published to, topics."""
+    lists = (account.subscribe, account.publish, account.topics)
+    return ("disabled" if account.disabled else "", *(" ".join(names) for names in lists))
+
+
+def _check(path: Path) -> None:
+    if not path.is_dir():
+        raise Failure(
+            f"There is no data directory {path}; start the hub once (hub serve), or name the right one with --data-dir "
+            "or HUB_DATA_DIR."
+        )
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise Failure(f"You may not write in the data directory {path}; run this as the user that runs the hub.")
+
+
+@asynccontextmanager
+async def _accounts(data_dir: Path) -> AsyncIterator[Accounts]:
+    from hub.identity.accounts import Accounts
+    from hub.identity.passwords import Passwords
+    from hub.identity.store import Store
+
+    store = Store(data_dir)
+    passwords = Passwords()
+    try:
+        await store.open()
+        yield Accounts(store, passwords)
+    finally:
+        await store.close()
+        passwords.close()
