@@ -148,7 +148,10 @@ def _origin_allowed(websocket: WebSocket, allowed: Collection[str]) -> bool:
     origin = websocket.headers.get("origin")
     if origin is None or "*" in allowed or origin in allowed:
         return True
-    return urlsplit(origin).netloc == websocket.headers.get("host")
+    try:
+        return urlsplit(origin).netloc == websocket.headers.get("host")
+    except ValueError:  # Such as "http://[": no browser says that.
+        return False
 
 
 def _address(websocket: WebSocket) -> str:
