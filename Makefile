@@ -57,3 +57,11 @@ clients/js/node_modules/.installed: clients/js/package.json | $(VENV)/.test
 	@echo "Installing the browser client's checks ..."
 	@cd clients/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
 	@touch $@
+
+.PHONY: constraints
+constraints: ## Renew constraints.txt from what the package index has now
+	@rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints
+	@$(VENV)-constraints/bin/python -m pip --quiet install -e clients/python -e '.[test]'
+	@{ echo "# Pinned versions of everything that make installs; no addresses. Renew: make constraints"; \
+	  $(VENV)-constraints/bin/python -m pip freeze --exclude-editable | grep -v ' @ '; } > constraints.txt
+	@rm -rf $(VENV)-constraints
