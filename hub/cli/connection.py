@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -29,12 +28,12 @@ def call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
     """
     import httpx
 
-    address = "http" + url.rstrip("/").removeprefix("ws") if url.startswith("ws") else url.rstrip("/")
-    host = urlsplit(address).hostname
     try:
+        address = httpx.URL(url)
         # A hub on this machine is not behind the environment's proxy.
-        with httpx.Client(trust_env=host not in ("127.0.0.1", "::1", "localhost"), timeout=_TIMEOUT) as client:
-            return client.request(method, address + path, **options)
+        behind_proxy = address.host not in ("127.0.0.1", "::1", "localhost")
+        with httpx.Client(trust_env=behind_proxy, timeout=_TIMEOUT) as client:
+            return client.request(method, address.copy_with(path=address.path.rstrip("/") + path), **options)
     except httpx.ConnectError as error:
         raise Failure(f"No hub answers at {url} ({error}); is it running? (hub serve)") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
@@ -44,7 +43,7 @@ def call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
 
 
 @contextlib.contextmanager
-def explained(url: str) -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn what ``hub_client`` raises into a ``Failure``."""
     import hub_client
 
@@ -52,6 +51,6 @@ def explained(url: str) -> Iterator[None]:
         yield
     except hub_client.HubClientError as error:
         code, detail = getattr(error, "code", None), getattr(error, "detail", str(error))
-        raise Failure(f"{detail} ({code})" if code else f"{detail} (hub at {url})") from None
+        raise Failure(f"{detail} ({code})" if code else detail) from None
     except ValueError as error:
         raise Failure(f"{error}.", exit_code=2) from None

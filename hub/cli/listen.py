@@ -50,7 +50,7 @@ def listen(
     # What it has to say, the connection's states and the last error say here.
     logging.getLogger("hub_client").setLevel(logging.CRITICAL)
     try:
-        with explained(url):
+        with explained():
             asyncio.run(_follow(url, who, topic or [], after, count, as_json))
     except KeyboardInterrupt:
         pass  # The usual way to end.

@@ -69,7 +69,7 @@ def publish(
                 ttl=ttl,
             )
 
-    with explained(url):
+    with explained():
         receipt = asyncio.run(run())
     _show(receipt, as_json)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hub import cli
+from tests.hub_process import HubProcess, clean_environment
 
 
 @dataclass(frozen=True)
@@ -54,44 +53,21 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-@dataclass(frozen=True)
-class RunningHub:
-    """A hub in a process of its own."""
-
-    url: str
-    data_dir: Path
-    admin_password: str
-    process: subprocess.Popen[str]
-
-    def command(self, *arguments: str) -> list[str]:
-        """The command line of a client of it."""
-        return [sys.executable, "-m", "hub", *arguments]
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """The environment of such a client."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
-        return kept | {"HUB_URL": self.url, "HUB_DATA_DIR": str(self.data_dir), "PYTHONUNBUFFERED": "1"} | more
-
-
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """One for all tests of a module."""
-    directory = tmp_path_factory.mktemp("hub") / "data"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hub", "serve", "--port", "0", "--data-dir", str(directory)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=kept | {"HUB_ADMIN_PASSWORD": "correct horse"},
-        cwd=directory.parent,
-    )
-    assert process.stdout is not None
+    hub = HubProcess(tmp_path_factory.mktemp("hub"))
     try:
-        lines = iter(process.stdout.readline, "")
-        found = next(match for line in lines if (match := re.search(r"http://127\.0\.0\.1:\d+", line)))
-        yield RunningHub(found[0], directory, "correct horse", process)
+        yield hub.start()
     finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
+        hub.close()
+
+
+def client_of(hub: HubProcess, **variables: str) -> dict[str, str]:
+    """The environment of a command that talks to the hub."""
+    return clean_environment() | {"HUB_URL": hub.url, "HUB_DATA_DIR": str(hub.data_dir)} | variables
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of a command in a process of its own."""
+    return [sys.executable, "-m", "hub", *arguments]
