@@ -202,7 +202,9 @@ def parse_request(text: str) -> Request:
 
 def explain(problem: ValidationError) -> str:
     """The first thing that is wrong, in one sentence that does not repeat the input (it may hold a token)."""
-    first = problem.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = problem.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "union_tag_invalid":
+        return f"type: it is one of {first['ctx']['expected_tags']}."
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}." if where else f"{message}."
