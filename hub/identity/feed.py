@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sqlalchemy import delete, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from hub.identity.models import Account, Change, LoginSession
 from hub.identity.revocations import AccountState, Revocations
@@ -97,16 +96,21 @@ class Feed:
 
     async def _watch(self) -> None:
         next_tidy = self._clock() + _TIDY_SECONDS
-        healthy = True
+        news = healthy = True
         while True:
             await asyncio.sleep(self._interval)
             try:
-                await self.catch_up()
+                # News that could not be read are news the next time, too.
+                news = await self._store.has_news() or news
+                if news:
+                    await self.catch_up()
+                    news = False
                 if self._clock() > next_tidy:
                     next_tidy = self._clock() + _TIDY_SECONDS
                     await self._tidy()
-            except (SQLAlchemyError, OSError):
-                # Told once; a disk that is full or gone for a while must not end the watch.
+            except Exception:
+                # Whatever it is, a full disk or a bug in what is told, it must not end the watch: a disabled user would
+                # stay. Said once, not at every look.
                 if healthy:
                     _log.exception("Changes of identities cannot be read; trying again every %s s", self._interval)
                 healthy = False

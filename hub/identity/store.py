@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -45,6 +46,8 @@ class Store:
         event.listen(self._engine.sync_engine, "begin", _begin)
         self._writing = self._engine.execution_options(hub_begin="BEGIN IMMEDIATE")
         self._writer = asyncio.Lock()
+        self._watch: aiosqlite.Connection | None = None
+        self._seen_version: object = None
 
     async def open(self) -> None:
         """Make or check the database; raises ``SettingsError`` if that cannot be done."""
@@ -62,7 +65,31 @@ class Store:
 
     async def close(self) -> None:
         """Give the connections back."""
+        await self._stop_watching()
         await self._engine.dispose()
+
+    async def has_news(self) -> bool:
+        """Whether anybody, in any process, committed something since this was last asked; the first time, True.
+
+        Cheap enough to be asked several times a second: it reads one number from shared memory.
+        """
+        try:
+            if self._watch is None:
+                self._watch = await aiosqlite.connect(self._path, timeout=_BUSY_SECONDS)
+            async with self._watch.execute("PRAGMA data_version") as cursor:
+                row = await cursor.fetchone()
+        except BaseException:
+            await self._stop_watching()
+            raise
+        # The number means something only to the connection that asks, and compared with what that was told before.
+        last, self._seen_version = self._seen_version, row
+        return row != last
+
+    async def _stop_watching(self) -> None:
+        if self._watch is not None:
+            watch, self._watch = self._watch, None
+            self._seen_version = None
+            await watch.close()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:

@@ -152,6 +152,39 @@ async def test_a_database_that_fails_for_a_while_does_not_end_the_watch(
         await hub.check()
 
 
+async def test_news_that_could_not_be_read_at_once_are_read_later(
+    open_identity: OpenIdentity, revoked: Revocations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_identity(revocation_poll=0.005) as hub, open_identity(quiet=True) as cli:
+        await hub.accounts.create_user("alice", PASSWORD)
+        catch_up, failures = hub._feed.catch_up, [OSError("no descriptors left"), RuntimeError("a bug")]
+
+        async def failing() -> None:
+            if failures:
+                raise failures.pop()
+            await catch_up()
+
+        monkeypatch.setattr(hub._feed, "catch_up", failing)
+        await cli.accounts.update("user", "alice", Update(disabled=True))
+        await until(lambda: bool(revoked.seen))
+        assert not failures
+
+
+async def test_an_idle_hub_reads_nothing(open_identity: OpenIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_identity(revocation_poll=0.001) as hub:
+        await hub.accounts.create_user("alice", PASSWORD)
+        looks: list[bool] = []
+        has_news = hub._store.has_news
+
+        async def looking() -> bool:
+            looks.append(await has_news())
+            return looks[-1]
+
+        monkeypatch.setattr(hub._store, "has_news", looking)
+        await until(lambda: len(looks) > 20)
+        assert not any(looks[5:])
+
+
 async def test_nothing_is_left_running(open_identity: OpenIdentity) -> None:
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     async with open_identity(revocation_poll=0.001) as hub:

@@ -77,6 +77,21 @@ async def test_ids_of_changes_are_never_used_again(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_there_are_news_when_anybody_committed(tmp_path: Path) -> None:
+    one, two = Store(tmp_path), Store(tmp_path)
+    await one.open()
+    await two.open()
+    assert await one.has_news()
+    assert not await one.has_news()
+    for store in (one, two):
+        async with store.write() as db:
+            db.add(Change(code="x", expires_at=0.0))
+        assert await one.has_news()
+        assert not await one.has_news()
+    await one.close()
+    await two.close()
+
+
 async def test_several_processes_write_at_once(tmp_path: Path) -> None:
     processes = [
         await asyncio.create_subprocess_exec(
