@@ -86,6 +86,7 @@ export class Desk {
     this.#topics.wanted = this.#tab.memory.topics;
     this.#topics.automatic = topics.filter((topic) => !this.#topics.wanted.includes(topic));
     this.#topics.select(null);
+    this.#facts();
     await this.#load(this.#topics.all, FIRST);
   }
 
@@ -143,9 +144,9 @@ export class Desk {
 
   /** @param {import("/client/types.js").Presence} news */
   #presence(news) {
-    for (const person of this.#topics.presence(news)) {
-      this.#feed.mark("people", `${person} ${news.action === "join" ? "joined" : "left"} ${news.topic}.`, news.topic);
-    }
+    const person = this.#topics.presence(news);
+    if (person === null) return;
+    this.#feed.mark("people", `${person} ${news.action === "join" ? "joined" : "left"} ${news.topic}.`, news.topic);
   }
 
   /** @param {number} events */
@@ -290,9 +291,9 @@ export class Desk {
 
 /** How to make a first event. @param {string} user */
 function hint(user) {
-  const command = `hub publish hello.world '{"text": "Hello"}' --to-user ${user}`;
+  const command = `hub publish hello.world --data '{"text": "Hello"}' --to-user ${user}`;
   return [
-    make("strong", {}, "Nothing yet."),
+    make("strong", {}, "Nothing here yet."),
     " This line grows when something happens. Write a message below, or from a terminal:",
     make("code", {}, command),
   ];

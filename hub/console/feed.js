@@ -38,6 +38,8 @@ export class Feed {
   #rows = find("rows", HTMLOListElement);
   #empty = find("empty", HTMLElement);
   #pause = find("pause", HTMLButtonElement);
+  /** @type {(string | Node)[]} */
+  #hint = [];
   #drawing = false;
   #top = 0;
 
@@ -109,18 +111,25 @@ export class Feed {
 
   /** Adds events of the past where they belong. @param {HubEvent[]} events @returns {number} how many were not here */
   merge(events) {
-    const news = events.filter((event) => !this.#keys.has(keyOf(event)));
-    if (news.length === 0) return 0;
-    for (const event of news) {
+    const count = this.#entries.length;
+    // From the newest back, each before the one that follows it in the log, and after what is not younger. What else
+    // happened keeps its place among them: its times are those of another clock.
+    let before = count;
+    for (const event of events.toReversed()) {
+      const key = keyOf(event);
+      if (this.#keys.has(key)) {
+        before = this.#entries.findIndex((entry) => entry.key === key);
+        continue;
+      }
       const entry = this.#entry(event);
-      // After the last event that is not younger. What else happened keeps its place: its times are of another clock.
-      const before = this.#entries.findLastIndex(({ key, time }) => key !== undefined && time <= entry.time);
-      this.#entries.splice(before + 1, 0, entry);
+      while (before > 0 && !isNotYounger(this.#entries[before - 1], entry)) before -= 1;
+      this.#entries.splice(before, 0, entry);
     }
+    if (this.#entries.length === count) return 0;
     const { scrollHeight, scrollTop } = this.#scroll;
     this.#draw();
     if (!this.following) this.#scroll.scrollTop = scrollTop + this.#scroll.scrollHeight - scrollHeight;
-    return news.length;
+    return this.#entries.length - count;
   }
 
   /**
@@ -149,9 +158,10 @@ export class Feed {
     this.#follow();
   }
 
-  /** What is said where there is nothing. @param {...(string | Node)} content */
+  /** What is said where nothing has come. @param {...(string | Node)} content */
   whenEmpty(...content) {
-    this.#empty.replaceChildren(...content);
+    this.#hint = content;
+    this.#sift();
   }
 
   /** @param {HubEvent} event @returns {Entry} */
@@ -170,7 +180,7 @@ export class Feed {
     entry.element.hidden = !this.#shows(entry);
     this.#rows.append(entry.element);
     if (this.following) this.#trim();
-    this.#empty.hidden = this.#entries.length > 0;
+    this.#empty.hidden ||= !entry.element.hidden;
     this.#follow();
   }
 
@@ -196,6 +206,7 @@ export class Feed {
   #sift() {
     for (const entry of this.#entries) entry.element.hidden = !this.#shows(entry);
     this.#empty.hidden = this.#entries.some((entry) => !entry.element.hidden);
+    this.#empty.replaceChildren(...(this.#filter ? ["Nothing matches the filter."] : this.#hint));
     this.#follow();
   }
 
@@ -234,3 +245,6 @@ const keyOf = ({ id, source }) => `${source} ${id}`;
 
 /** @param {Entry} one @param {Entry} other */
 const sameDay = (one, other) => dayOf(new Date(one.time)) === dayOf(new Date(other.time));
+
+/** @param {Entry | undefined} one @param {Entry} other whether `one` is an event, and of the same time or earlier */
+const isNotYounger = (one, other) => one?.key !== undefined && one.time <= other.time;

@@ -5,6 +5,14 @@ import { find, make, tint } from "./dom.js";
 /** People who are named before "and n more". */
 const NAMED = 6;
 
+/**
+ * @typedef {object} Item a topic in the list; kept and changed, so that whoever stands on it is not thrown off
+ * @property {HTMLLIElement} element
+ * @property {HTMLButtonElement} choose
+ * @property {HTMLElement} count
+ * @property {HTMLUListElement} people
+ */
+
 export class Topics {
   /** @type {string[]} those that the token follows by itself */
   automatic = [];
@@ -15,6 +23,8 @@ export class Topics {
 
   /** @type {Map<string, Set<string>>} */
   #people = new Map();
+  /** By topic; null is all of them. @type {Map<string | null, Item>} */
+  #items = new Map();
   #list = find("topics", HTMLUListElement);
   #options = find("known-topics", HTMLDataListElement);
   #add = find("add-topic", HTMLButtonElement);
@@ -50,7 +60,7 @@ export class Topics {
 
   /**
    * @param {import("/client/types.js").Presence} news
-   * @returns {string[]} who came or went, for the feed; nobody, if this only says who is there
+   * @returns {string | null} who came or went, for the feed; null if this only says who is there
    */
   presence(news) {
     const people = this.#people.get(news.topic) ?? new Set();
@@ -58,7 +68,7 @@ export class Topics {
     if (news.action === "join") people.add(news.user);
     if (news.action === "leave") people.delete(news.user);
     this.draw();
-    return news.action === "state" ? [] : [news.user];
+    return news.action === "state" ? null : news.user;
   }
 
   /** Nobody is known to be anywhere: the connection is gone. */
@@ -71,52 +81,66 @@ export class Topics {
   select(topic) {
     this.selected = topic !== null && this.all.includes(topic) ? topic : null;
     this.draw();
-    this.#list.querySelector(".current")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.#items.get(this.selected)?.element.scrollIntoView({ block: "nearest", inline: "nearest" });
     this.#handlers.select(this.selected);
   }
 
   draw() {
-    // Buttons are made anew; whoever stands on one stays there.
-    const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset["key"];
-    this.#list.replaceChildren(this.#item(null), ...this.all.map((topic) => this.#item(topic)));
-    if (focused) this.#list.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.dispatchEvent(new CustomEvent("again"));
+    const shown = /** @type {(string | null)[]} */ ([null, ...this.all]);
+    for (const [topic, { element }] of this.#items) {
+      if (shown.includes(topic)) continue;
+      element.remove();
+      this.#items.delete(topic);
+      if (topic !== null) this.#people.delete(topic);
+    }
+    for (const topic of shown) {
+      const item = this.#items.get(topic) ?? this.#make(topic);
+      this.#items.set(topic, item);
+      if (!item.element.isConnected) this.#list.append(item.element);
+      this.#update(item, topic);
+    }
     this.#options.replaceChildren(...this.all.map((topic) => make("option", { value: topic })));
   }
 
-  /** @param {string | null} topic null: all of them */
-  #item(topic) {
-    const count = this.#unread.of(topic);
+  /** @param {Item} item @param {string | null} topic */
+  #update({ element, choose, count, people }, topic) {
     const current = topic === this.selected;
-    const choose = make(
-      "button",
-      { type: "button", class: "choose", "data-key": `go ${topic}`, ...(current ? { "aria-current": "true" } : {}) },
-      make("span", { class: "dot", "aria-hidden": "true" }),
-      make("span", { class: "name" }, topic ?? "Everything"),
+    element.classList.toggle("current", current);
+    choose.ariaCurrent = current ? "true" : null;
+    const news = this.#unread.of(topic);
+    count.hidden = news === 0;
+    count.replaceChildren(String(news), make("span", { class: "unseen" }, " new"));
+    const names = topic === null ? [] : [...(this.#people.get(topic) ?? [])].sort();
+    people.hidden = names.length === 0;
+    people.title = names.join(", ");
+    const rest = names.length - NAMED;
+    people.replaceChildren(
+      ...names.slice(0, NAMED).map((name) => make("li", {}, name)),
+      ...(rest > 0 ? [make("li", {}, `and ${rest} more`)] : []),
     );
-    if (count) {
-      const badge = make("span", { class: "count" }, String(count), make("span", { class: "unseen" }, " new"));
-      choose.append(badge);
-    }
-    choose.addEventListener("click", () => this.select(topic));
-    const item = make("li", { class: current ? "current" : "" }, choose);
-    if (topic === null) return item;
-    tint(item, topic);
-    if (!this.automatic.includes(topic)) {
-      const leave = make("button", { type: "button", class: "leave", "aria-label": `Leave ${topic}`, title: "Leave", "data-key": `no ${topic}` }, "×");
-      leave.addEventListener("click", () => this.#handlers.leave(topic));
-      item.append(leave);
-    }
-    const people = this.#people.get(topic);
-    if (people?.size) item.append(this.#who(topic, [...people].sort()));
-    for (const button of item.querySelectorAll("button")) button.addEventListener("again", () => button.focus());
-    return item;
   }
 
-  /** @param {string} topic @param {string[]} people */
-  #who(topic, people) {
-    const list = make("ul", { class: "people", "aria-label": `In ${topic} now` });
-    for (const person of people.slice(0, NAMED)) list.append(make("li", {}, person));
-    if (people.length > NAMED) list.append(make("li", { title: people.join(", ") }, `and ${people.length - NAMED} more`));
-    return list;
+  /** @param {string | null} topic @returns {Item} */
+  #make(topic) {
+    const count = make("span", { class: "count", hidden: true });
+    const choose = make(
+      "button",
+      { type: "button", class: "choose" },
+      make("span", { class: "dot", "aria-hidden": "true" }),
+      make("span", { class: "name" }, topic ?? "Everything"),
+      " ",
+      count,
+    );
+    choose.addEventListener("click", () => this.select(topic));
+    const people = make("ul", { class: "people", "aria-label": `In ${topic} now` });
+    const element = make("li", {}, choose);
+    if (topic !== null) tint(element, topic);
+    if (topic !== null && !this.automatic.includes(topic)) {
+      const leave = make("button", { type: "button", class: "leave", "aria-label": `Leave ${topic}`, title: "Leave" }, "×");
+      leave.addEventListener("click", () => this.#handlers.leave(topic));
+      element.append(leave);
+    }
+    element.append(people);
+    return { element, choose, count, people };
   }
 }
