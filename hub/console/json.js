@@ -14,7 +14,7 @@ export function show(value) {
   if (value === null || value === undefined) return null;
   const text = JSON.stringify(value, null, 2);
   const flat = JSON.stringify(value);
-  if (flat.length <= 72) return make("pre", { class: "json" }, paint(spaced(value)));
+  if (flat.length <= 100) return make("pre", { class: "json" }, paint(spaced(value)));
   const cut = text.length > LONGEST;
   const block = make("pre", { class: "json" }, paint(cut ? text.slice(0, LONGEST) : text));
   /** @type {HTMLElement[]} */
