@@ -117,6 +117,16 @@ async def test_an_answer_that_was_lost_can_be_asked_for_again(identity: Identity
     assert await identity.refresh(again.refresh_token)
 
 
+async def test_the_grace_begins_anew_with_each_refresh(identity: Identity, clock: Clock) -> None:
+    tokens = await identity.login("alice", PASSWORD)
+    for step in range(1, 4):
+        clock.ahead = step * 100
+        fresh = await identity.refresh(tokens.refresh_token)
+        clock.ahead += GRACE - 1
+        assert await identity.refresh(tokens.refresh_token)
+        tokens = fresh
+
+
 async def test_the_grace_is_for_the_last_token_only(identity: Identity) -> None:
     first = await identity.login("alice", PASSWORD)
     second = await identity.refresh(first.refresh_token)

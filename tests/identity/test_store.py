@@ -7,13 +7,14 @@ import contextlib
 import sqlite3
 import stat
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, func, select, text
 
 from hub.identity.models import Change
-from hub.identity.store import Store
+from hub.identity.store import Store, _prepare_file
 from hub.settings import SettingsError
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +25,7 @@ import asyncio, sys
 from pathlib import Path
 from sqlalchemy import delete, func, select
 from hub.identity.models import Change
-from hub.identity.store import Store
+from hub.identity.store import Store, _prepare_file
 
 async def main():
     store = Store(Path(sys.argv[1]))
@@ -105,6 +106,27 @@ async def test_several_processes_write_at_once(tmp_path: Path) -> None:
         counts = [int(code) for (code,) in connection.execute("SELECT code FROM changes ORDER BY id")]
     connection.close()
     assert counts == list(range(100)), "what a writer reads does not change under it"
+
+
+def test_many_may_open_a_new_database_at_the_same_moment(tmp_path: Path) -> None:
+    """The change to WAL mode is where SQLite says "locked" at once: about once in a hundred times."""
+    failures: list[Exception] = []
+
+    def prepare(path: Path, ready: threading.Barrier) -> None:
+        ready.wait()
+        try:
+            _prepare_file(path)
+        except Exception as error:
+            failures.append(error)
+
+    for number in range(60):
+        arguments = (tmp_path / f"{number}.db", threading.Barrier(8))
+        threads = [threading.Thread(target=prepare, args=arguments) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
 
 
 async def test_what_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
