@@ -24,12 +24,17 @@ from hub.drain import drain
 from hub.errors import HubError
 from hub.hub import Hub
 from hub.settings import Settings
+from hub.transports.http_protocol import HubHttpProtocol
 from hub.transports.protocol import HubProtocol
 
 log = logging.getLogger("hub.server")
 
 _MAX_FRAME = 64 * 1024
 """Largest frame of a client, in bytes; a publication over the socket has to fit."""
+
+
+_KERNEL_BUFFER = 64 * 1024
+"""Bytes of one connection that the kernel takes before the network does."""
 
 
 class StartError(Exception):
@@ -67,7 +72,7 @@ def run(settings: Settings) -> int:
             config = uvicorn.Config(
                 application.app,
                 ws=HubProtocol,
-                http="httptools",
+                http=HubHttpProtocol,
                 ws_max_size=_MAX_FRAME,
                 # Compression costs several times the CPU of a send, and memory for every connection.
                 ws_per_message_deflate=False,
@@ -139,6 +144,10 @@ def _listening_socket(settings: Settings) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Inherited by every connection. Otherwise the kernel takes megabytes for a reader who is slow: memory that
+            # nobody counts, in which a slow reader cannot be told from one that is stuck.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _KERNEL_BUFFER)
         sock.bind((settings.host, settings.port))
         sock.listen(2048)
     except OSError as error:

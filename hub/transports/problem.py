@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from hub.errors import TABLE, HubError, Retry
 
@@ -82,12 +83,19 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, HubError):  # FastAPI's own words for a body over the limit.
+            return render(error.__cause__)
         code = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
         if code is None:
             code = "request_invalid" if error.status_code < 500 else "internal"
         response = render(HubError(code, str(error.detail) if code == "request_invalid" else None))
         response.headers.update(error.headers or {})
         return response
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, error: Exception) -> JSONResponse:
+        # An upload that broke off. Nobody reads this; without it, every such client would leave a traceback in the log.
+        return render(HubError("request_invalid", "The body is incomplete."))
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:

@@ -9,11 +9,13 @@ until the kernel gives up, a handshake line that is too long gets no answer, inv
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+from websockets.frames import Frame as WebSocketFrame
 from websockets.http11 import Request
 
 from hub.wire import Frame
@@ -59,10 +61,8 @@ class HubProtocol(WebSocketsSansIOProtocol):
         self.stop_keepalive()
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.close_timeout, self.abort)
+        self._read_on()
+        self._cut_off_later()
 
     def abort(self) -> None:
         """See ``Link``."""
@@ -97,22 +97,55 @@ class HubProtocol(WebSocketsSansIOProtocol):
                 return
         super().send_receive_event_to_app()
 
+    async def receive(self) -> Any:
+        """The next message for the application; the one after it is read only if there is room for its answer."""
+        message = await self.queue.get()
+        self._read_on()
+        return message
+
     def pause_writing(self) -> None:
-        """The transport is full."""
+        """The transport is full: a peer that does not read is not read, or its pings alone would fill the memory."""
         super().pause_writing()
+        if not self.read_paused and not self.transport.is_closing():
+            self.read_paused = True
+            self.transport.pause_reading()
         if self.on_writable is not None:
             self.on_writable(False)
 
     def resume_writing(self) -> None:
         """The transport takes more."""
         super().resume_writing()
+        self._read_on()
         if self.on_writable is not None:
             self.on_writable(True)
 
+    def _read_on(self) -> None:
+        wanted = self.writable.is_set() and (self.close_sent or self.queue.empty())
+        if self.read_paused and wanted and not self.transport.is_closing():
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def handle_close(self, event: WebSocketFrame) -> None:
+        """The peer said goodbye; one that does not take what is still to be sent to it is not waited for."""
+        super().handle_close(event)
+        self._cut_off_later()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application is done, so the connection is to end, by itself or not."""
+        super().on_task_complete(task)
+        self._cut_off_later()
+
+    def _cut_off_later(self) -> None:
+        if self.close_timer is None and not self.disconnected:
+            self.close_timer = self.loop.call_later(self.close_timeout, self.abort)
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the application, which holds this link as this holds it."""
+        """Whoever waits for room goes on, and finds that it is over."""
         super().connection_lost(exc)
-        self.on_writable = None
+        if self.on_writable is not None:
+            self.on_writable(True)
+            # The application holds this link, as this holds the application.
+            self.on_writable = None
 
     def keepalive_timeout(self) -> None:
         """No pong. While bytes wait before the ping, the peer is slow, not dead: the hub's stall clock judges that."""

@@ -13,11 +13,11 @@ import os
 import resource
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 _T = TypeVar("_T")
 
@@ -133,6 +133,8 @@ class RawSocket:
                     code, reason = (int.from_bytes(payload[:2], "big") if payload else 1005), payload[2:].decode()
         except (asyncio.IncompleteReadError, ConnectionError):
             return code, reason
+        finally:
+            self.cut()
 
     def finish(self) -> None:
         """FIN without a close frame, as when a process ends."""
@@ -158,13 +160,3 @@ async def in_parallel(work: Iterable[Awaitable[_T]], at_once: int = 100) -> list
             return await item
 
     return list(await asyncio.gather(*(one(item) for item in work)))
-
-
-async def eventually(look: Callable[[], _T], wanted: Callable[[_T], bool], seconds: float = 10) -> _T:
-    """Look, in a thread, until what is seen is wanted; fails with what was seen last."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not wanted(seen := await asyncio.to_thread(look)):
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"after {seconds} s: {seen}")
-        await asyncio.sleep(0.02)
-    return seen
