@@ -72,7 +72,17 @@ class Identity:
         self.accounts = Accounts(self._store, self._passwords, clock=clock, changed=self._feed.catch_up)
 
     async def start(self) -> None:
-        """Read the key, open the database, load what is revoked. Raises ``SettingsError``, one sentence."""
+        """Read the key, open the database, load what is revoked.
+
+        Raises ``SettingsError``, one sentence; then nothing is left open.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         self._key = await asyncio.to_thread(keys.load, self._settings)
         self._tokens = Tokens(
             self._key,
@@ -85,17 +95,13 @@ class Identity:
         await self._feed.start()
 
     async def stop(self) -> None:
-        """Give back threads and connections. Safe after a failed start."""
+        """Give back threads and connections. Safe to call twice."""
         await self._feed.stop()
         await self._store.close()
         self._passwords.close()
 
     async def __aenter__(self) -> Identity:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
+        await self.start()
         return self
 
     async def __aexit__(

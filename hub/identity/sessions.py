@@ -11,6 +11,7 @@ Knows models, passwords and errors. Works inside the caller's transaction.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
@@ -19,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from hub.errors import HubError
 from hub.identity.models import Account, Change, LoginSession, RefreshToken
 from hub.identity.passwords import digest, random_secret
+
+_log = logging.getLogger(__name__)
 
 GRACE = 10.0
 """Seconds for which the token spent last still works, counted from when it was first used."""
@@ -75,6 +78,7 @@ async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float
         outdated = RefreshToken.generation < session.generation - 1
         await db.execute(delete(RefreshToken).where(RefreshToken.session_id == session.id, outdated))
     elif generation != session.generation - 1 or now - session.rotated_at > GRACE:
+        _log.warning("A spent refresh token of %s was used again: the session is ended", account.id)
         await end(db, session.id, "token_revoked", until=session.access_expires_at)
         return None
     session.expires_at = now + ttl

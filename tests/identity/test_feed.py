@@ -17,6 +17,7 @@ from hub.errors import HubError
 from hub.identity.accounts import Update
 from hub.identity.service import Identity
 from hub.model import Grants
+from hub.settings import Settings, SettingsError
 
 from .conftest import PASSWORD, Clock, OpenIdentity, Revocations
 from .test_sessions import token_refused
@@ -195,6 +196,17 @@ async def test_nothing_is_left_running(open_identity: OpenIdentity) -> None:
     assert asyncio.all_tasks() == tasks
     kept = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
     assert kept <= threads, "but the loop's own pool"
+
+
+async def test_nothing_is_left_running_after_a_failed_start(open_identity: OpenIdentity, tmp_path: Path) -> None:
+    async with open_identity() as hub:
+        assert hub
+    with contextlib.closing(sqlite3.connect(tmp_path / "identity.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    threads = set(threading.enumerate())
+    with pytest.raises(SettingsError, match="made by a newer hub"):
+        await Identity(Settings(data_dir=tmp_path)).start()
+    assert set(threading.enumerate()) == threads
 
 
 async def test_it_must_be_started(identity: Identity) -> None:

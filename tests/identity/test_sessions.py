@@ -92,7 +92,7 @@ async def test_a_session_stays_small_however_often_it_is_refreshed(identity: Ide
 
 
 async def test_a_spent_token_ends_the_session_however_old_it_is(
-    identity: Identity, clock: Clock, revoked: Revocations
+    identity: Identity, clock: Clock, revoked: Revocations, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = await identity.login("alice", PASSWORD)
     session = identity.authenticate(first.access_token).session
@@ -102,6 +102,7 @@ async def test_a_spent_token_ends_the_session_however_old_it_is(
     clock.ahead = GRACE + 1
     assert await refused(identity, first.refresh_token) == "refresh_reused"
     assert revoked.seen == [("token_revoked", session, None)]
+    assert "A spent refresh token of alice was used again" in caplog.text
     assert token_refused(identity, last) == "token_revoked"
     assert await refused(identity, last.refresh_token) == "refresh_invalid", "the thief and the owner are both out"
     other = await identity.login("alice", PASSWORD)
