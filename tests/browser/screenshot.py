@@ -19,7 +19,7 @@ from tests.hub_process import HubProcess
 
 TARGET = Path(__file__).parents[2] / "docs" / "console.png"
 MOST_BYTES = 300_000
-LOBBY = "chat:storefront"
+LOBBY = "chat:shop"
 
 
 def main() -> int:

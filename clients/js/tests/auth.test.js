@@ -121,3 +121,23 @@ test("a client logs in by itself and tells the tokens", async () => {
   assert.equal(FakeSocket.last.url.protocol, "wss:");
   client.close();
 });
+
+test("a client that is given a session tells its tokens beside whoever was told before", async () => {
+  const told = /** @type {any[]} */ ([]);
+  const session = new Session({
+    url,
+    tokens: { access: "old", refresh: "refresh-0", renewAt: 0 },
+    fetch: hub().fetch,
+    onTokens: (tokens) => told.push(["session", tokens?.access]),
+  });
+  const client = new HubClient({ url, session, WebSocket: FakeSocket });
+  client.on("token", (tokens) => told.push(["client", tokens?.access]));
+  client.connect();
+  await settled();
+  await settled();
+  client.close();
+  assert.deepEqual(told, [
+    ["session", "access-1"],
+    ["client", "access-1"],
+  ]);
+});

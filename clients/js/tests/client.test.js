@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { HubClient, HubError } from "../src/index.js";
-import { FakeSocket, fakeFetch, fakeWindow, settled } from "./fake.js";
+import { countTimers, FakeSocket, fakeFetch, fakeWindow, settled } from "./fake.js";
 
 /** @type {number} what Math.random returns */
 let chance = 0.5;
@@ -144,9 +144,9 @@ test("iteration: buffered and awaited events, in order, until close", async () =
 test("iteration: leaving the loop ends it; what comes later is not kept", async () => {
   const client = await open();
   const events = client.events();
-  FakeSocket.last.event(11);
+  for (const seq of [11, 12, 13]) FakeSocket.last.event(seq);
   for await (const event of events) if (event) break;
-  FakeSocket.last.event(12);
+  FakeSocket.last.event(14);
   assert.deepEqual(await events.next(), { value: undefined, done: true });
   assert.equal(client.state, "open");
 });
@@ -249,9 +249,9 @@ test("the network coming back ends the wait at once", async (t) => {
   assert.equal(client.state, "open");
   tell("offline"); // perhaps; ask
   assert.deepEqual(FakeSocket.last.sent, [{ type: "ping", ref: "ping" }]);
+  assert.equal(tell.listeners(), 2);
   client.close();
-  tell("online");
-  assert.equal(client.state, "stopped");
+  assert.equal(tell.listeners(), 0);
 });
 
 test("but an overloaded hub is left its five seconds", async (t) => {
@@ -433,6 +433,64 @@ test("a token provider's refusal stops; its other failures are tried again", asy
   await pass(1);
   await assert.rejects(connected, { code: "refresh_reused" });
   assert.equal(client.status.error, error);
+});
+
+test("each state tells its own circumstances and no others'", async () => {
+  let error = /** @type {Error | null} */ (new Error("the wire was cut"));
+  const tokenProvider = async () => {
+    if (error) throw error;
+    return "jwt";
+  };
+  const client = make({ token: undefined, tokenProvider });
+  const heard = /** @type {any[]} */ ([]);
+  client.on("state", (status) => heard.push(status));
+  client.connect();
+  await settled();
+  const first = error;
+  error = null;
+  await pass(1);
+  FakeSocket.last.end(1006);
+  await pass(1);
+  FakeSocket.last.end(1008, "forbidden: No.");
+  client.connect();
+  await settled();
+  const lost = { code: 1006, reason: "" };
+  assert.deepEqual(heard, [
+    { state: "authorizing" },
+    { state: "waiting", wait: 0.25, error: first },
+    { state: "authorizing" },
+    { state: "connecting" },
+    { state: "waiting", wait: 0.5, close: lost },
+    { state: "authorizing", close: lost },
+    { state: "connecting", close: lost },
+    { state: "stopped", code: "forbidden", close: { code: 1008, reason: "forbidden: No." } },
+    { state: "authorizing" },
+    { state: "connecting" },
+  ]);
+});
+
+test("closing leaves no timer behind, whatever the state", async (t) => {
+  const timers = countTimers(t);
+  const client = make();
+  const toState = {
+    connecting: () => {},
+    open: () => FakeSocket.last.welcome({ expires: 1_900_000_000 }),
+    waiting: () => FakeSocket.last.end(1006),
+  };
+  for (const [state, bring] of Object.entries(toState)) {
+    client.connect();
+    await settled();
+    bring();
+    assert.equal(client.state, state);
+    assert.ok(timers() > 0);
+    client.close();
+    assert.equal(timers(), 0, state);
+  }
+  client.connect();
+  await settled();
+  FakeSocket.last.welcome({ expires: 1_900_000_000 });
+  FakeSocket.last.end(1008, "logged_out");
+  assert.equal(timers(), 0);
 });
 
 test("a stopped client starts again where it was", async () => {

@@ -87,13 +87,42 @@ export function fakeFetch(routes) {
 /** Lets promises that are settled already be heard. */
 export const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Puts a window's events in the place where a browser has them. @param {import("node:test").TestContext} t */
+/**
+ * Puts a window's events in the place where a browser has them. Returns a function that makes one happen; its
+ * `listeners()` counts who listens.
+ * @param {import("node:test").TestContext} t
+ */
 export function fakeWindow(t) {
   const target = new EventTarget();
   const global = /** @type {any} */ (globalThis);
   const names = /** @type {const} */ (["addEventListener", "removeEventListener"]);
   const before = names.map((name) => global[name]);
-  for (const name of names) global[name] = target[name].bind(target);
+  const spies = names.map((name) => t.mock.method(target, name));
+  for (const name of names) global[name] = (/** @type {any[]} */ ...args) => /** @type {any} */ (target)[name](...args);
   t.after(() => names.forEach((name, index) => (global[name] = before[index])));
-  return (/** @type {string} */ name) => target.dispatchEvent(new Event(name));
+  const tell = (/** @type {string} */ name) => target.dispatchEvent(new Event(name));
+  const [added, removed] = spies.map((spy) => () => spy.mock.callCount());
+  return Object.assign(tell, { listeners: () => (added?.() ?? 0) - (removed?.() ?? 0) });
+}
+
+/**
+ * Counts the timers that are set and have not ended: each of them would keep a process alive.
+ * @param {import("node:test").TestContext} t
+ */
+export function countTimers(t) {
+  const { setTimeout, clearTimeout } = globalThis;
+  const pending = new Set();
+  t.mock.method(globalThis, "setTimeout", (/** @type {() => void} */ then, /** @type {number} */ delay) => {
+    const timer = setTimeout(() => {
+      pending.delete(timer);
+      then();
+    }, delay);
+    pending.add(timer);
+    return timer;
+  });
+  t.mock.method(globalThis, "clearTimeout", (/** @type {any} */ timer) => {
+    pending.delete(timer);
+    clearTimeout(timer);
+  });
+  return () => pending.size;
 }
