@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from hub import catchup, policy, wire
 from hub.engine.base import Engine
 from hub.errors import TABLE, HubError
+from hub.fanout import Fanout
 from hub.model import Cursor, Draft, Entry, PresenceChange, Principal, Receipt, Topic
 from hub.outbox import Link, Outbox, State
 from hub.policy import Action
@@ -25,6 +26,7 @@ from hub.publication import Publication, make_draft
 from hub.registry import Registry
 from hub.session import Session
 from hub.sweeper import Sweeper
+from hub.tick import Tick
 
 log = logging.getLogger("hub")
 
@@ -47,7 +49,6 @@ class Counters:
 
     published: int = 0
     duplicates: int = 0
-    offered: int = 0
     opened: int = 0
     refused: int = 0
     evicted: int = 0
@@ -68,6 +69,8 @@ class Hub:
         self.tail = 0
         """Seq of the newest entry that the tail has handed to this hub, and so was offered to every live session."""
         self._limits = limits
+        self._tick = Tick()
+        self._fanout = Fanout(self.registry, self.cursor, self._tick.add)
         self._pumps: dict[Session, asyncio.Task[None]] = {}
         self._sweeper = Sweeper(self, stall_timeout=limits.stall_timeout, cursor_interval=limits.cursor_interval)
         self._pollers: dict[Topic, set[asyncio.Event]] = {}
@@ -92,6 +95,11 @@ class Hub:
     def catching_up(self) -> int:
         """Connections that read from the log."""
         return len(self._pumps)
+
+    @property
+    def offered(self) -> int:
+        """Events offered to connections, times connections."""
+        return self._fanout.offered
 
     # --- Publishing
 
@@ -131,33 +139,16 @@ class Hub:
 
     def deliver(self, entries: Sequence[Entry]) -> None:
         """Fan the tail out. See ``Sink``."""
-        for entry in entries:
-            for topic in entry.topics:
-                subscribers = self.registry.subscribers(topic)
-                if subscribers:
-                    frame = wire.event_frame(self.cursor(entry.seq), topic, entry)
-                    for session in _included(subscribers, entry.exclude):
-                        session.outbox.offer(entry.seq, frame)
-                    self.counters.offered += len(subscribers)
+        self._fanout.durable(entries)
+        self.tail = entries[-1].seq
+        if self._pollers:
+            for topic in {topic for entry in entries for topic in entry.topics}:
                 for news in self._pollers.get(topic, ()):
                     news.set()
-        self.tail = entries[-1].seq
 
     def signal(self, draft: Draft) -> None:
         """Fan an ephemeral event out. See ``Sink``."""
-        reached: set[Session] = set()
-        for topic in draft.topics:
-            subscribers = self.registry.subscribers(topic)
-            if subscribers:
-                frame = wire.ephemeral_frame(topic, draft.body)
-                for session in _included(subscribers, draft.exclude):
-                    # It has no seq to tell that it was seen, and may go to several topics of one session.
-                    if len(draft.topics) > 1:
-                        if session in reached:
-                            continue
-                        reached.add(session)
-                    session.outbox.offer_ephemeral(frame)
-                self.counters.offered += len(subscribers)
+        self._fanout.ephemeral(draft)
 
     def presence_changed(self, change: PresenceChange) -> None:
         """Tell the topic's other members. See ``Sink``."""
@@ -197,7 +188,7 @@ class Hub:
             position=position,
             limit=self._limits.outbox_bytes,
             live=position >= self.tail,
-            schedule=asyncio.get_running_loop().call_soon,
+            schedule=self._tick.add,
             on_behind=lambda: self._catch_up(session),
         )
         session = Session(principal, client, address, link, outbox, wanted, time.time())
@@ -387,9 +378,3 @@ class Hub:
             pump = asyncio.create_task(catchup.run(self, session), name=f"catch-up-{session.id}")
             self._pumps[session] = pump
             pump.add_done_callback(lambda _: self._pumps.pop(session, None))
-
-
-def _included(subscribers: Iterable[Session], exclude: tuple[str, ...]) -> Iterable[Session]:
-    if not exclude:
-        return subscribers
-    return [session for session in subscribers if session.client not in exclude]

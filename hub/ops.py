@@ -85,7 +85,7 @@ class _HubCollector(Collector):
         for name, value, text in (
             ("hub_events_published", counters.published, "Events accepted."),
             ("hub_events_duplicate", counters.duplicates, "Publishes that repeated an earlier one."),
-            ("hub_events_offered", counters.offered, "Events handed to connections, times connections."),
+            ("hub_events_offered", hub.offered, "Events handed to connections, times connections."),
             ("hub_connections_opened", counters.opened, "Connections let in."),
             ("hub_connections_refused", counters.refused, "Connections refused at the door."),
             ("hub_connections_evicted", counters.evicted, "Connections cut off because they took nothing."),

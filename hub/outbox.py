@@ -21,13 +21,13 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
-from hub.wire import Frame
+from hub.wire import Chunk, Frame
 
 
 class Link(Protocol):
     """The connection as the outbox and the hub see it. No call blocks."""
 
-    def write(self, frames: Sequence[Frame]) -> None:
+    def write(self, parts: Sequence[Frame | Chunk]) -> None:
         """Hand frames to the transport, in one write."""
 
     def is_writable(self) -> bool:
@@ -51,7 +51,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-# What waits in the queue: the seq of a durable event, or one of these.
+# What waits in the queue: durable events, by the first seq of their chunk, or one of these.
 _CONTROL = 0
 _EPHEMERAL = -1
 _PRESENCE = -2
@@ -93,7 +93,7 @@ class Outbox:
         """Presence frames were dropped: the reader needs the state anew."""
         self.overflows = 0
         self._queued_seq = position
-        self._queue: deque[tuple[int, Frame]] = deque()
+        self._queue: deque[tuple[int, Frame | Chunk]] = deque()
         self._queued_bytes = 0
         self._flush_scheduled = False
         self._link = link
@@ -110,15 +110,19 @@ class Outbox:
         """Whether the transport takes more."""
         return self.state is not State.CLOSED and self._link.is_writable()
 
-    def offer(self, seq: int, frame: Frame) -> None:
-        """A durable event from the tail of the log. Seen before or behind: ignored."""
-        if self.state is State.LIVE and seq > self._queued_seq:
-            self._push(seq, frame)
+    def offer(self, chunk: Chunk) -> None:
+        """Durable events from the tail of the log. What was seen before is left out; behind: ignored."""
+        first, last = chunk.seqs[0], chunk.seqs[-1]
+        if self.state is State.LIVE and last > self._queued_seq:
+            if first <= self._queued_seq:
+                chunk = chunk.after(self._queued_seq)
+                first = chunk.seqs[0]
+            self._push(first, chunk, last)
 
-    def offer_ephemeral(self, frame: Frame) -> None:
-        """An ephemeral event: dropped for a reader who is behind."""
+    def offer_ephemeral(self, chunk: Chunk) -> None:
+        """Ephemeral events: dropped for a reader who is behind."""
         if self.state is State.LIVE:
-            self._push(_EPHEMERAL, frame)
+            self._push(_EPHEMERAL, chunk)
 
     def offer_presence(self, frame: Frame) -> None:
         """A presence change: lost for a reader who is behind, who is owed the state instead (``lost_presence``)."""
@@ -166,17 +170,20 @@ class Outbox:
         self._queue.clear()
         self._queued_bytes = 0
 
-    def _push(self, kind: int, frame: Frame) -> None:
-        if self._queue and self._queued_bytes + len(frame) > self._limit and kind != _CONTROL:
+    def _push(self, kind: int, part: Frame | Chunk, last: int = 0) -> None:
+        """``kind``: the first seq of a chunk of durable events, whose last is ``last``; or what cannot be resumed."""
+        size = len(part)
+        if self._queue and self._queued_bytes + size > self._limit and kind != _CONTROL:
             # A burst within one tick is no reason to call a reader slow: only one whose transport is full is.
             self._flush_now()
             if self._queue:
                 self._overflow(kind)
                 return
         # Not before the flush above, which takes what is queued by then as handed over.
-        self._queued_seq = max(self._queued_seq, kind)
-        self._queue.append((kind, frame))
-        self._queued_bytes += len(frame)
+        if last:
+            self._queued_seq = last
+        self._queue.append((kind, part))
+        self._queued_bytes += size
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._schedule(self.flush)
@@ -192,15 +199,15 @@ class Outbox:
         self.position = max(self.position, first_unsent - 1)
         self.lost_presence |= any(waiting == _PRESENCE for waiting, _ in self._queue)
         self._queue = deque(item for item in self._queue if item[0] == _CONTROL)
-        self._queued_bytes = sum(len(frame) for _, frame in self._queue)
+        self._queued_bytes = sum(len(part) for _, part in self._queue)
         self._queued_seq = self.position
         self.state = State.CATCHING_UP
         self._on_behind()
 
     def _flush_now(self) -> None:
         if self._queue and self.state is not State.CLOSED and self._link.is_writable():
-            frames = [frame for _, frame in self._queue]
+            parts = [part for _, part in self._queue]
             self._queue.clear()
             self._queued_bytes = 0
             self.position = max(self.position, self._queued_seq)
-            self._link.write(frames)
+            self._link.write(parts)

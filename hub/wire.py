@@ -6,7 +6,7 @@ every receiver shares. See docs/protocol.md, section 3. Knows only model and err
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -46,6 +46,42 @@ class Frame:
 
     def __repr__(self) -> str:
         return f"Frame({self.json[:80]!r})"
+
+
+class Chunk:
+    """Event frames that go out together: joined once for all receivers that get the same ones.
+
+    An item is ``(seq, rank, frame)``: the seq of the log (or a number within the chunk for ephemeral events), and which
+    of the event's topics the frame names, in the publisher's order.
+    """
+
+    __slots__ = ("_items", "seqs", "websocket")
+
+    def __init__(self, items: Sequence[tuple[int, int, Frame]]) -> None:
+        self._items = items
+        self.seqs = [item[0] for item in items]
+        self.websocket = items[0][2].websocket if len(items) == 1 else b"".join([item[2].websocket for item in items])
+
+    def __len__(self) -> int:
+        return len(self.websocket)
+
+    def after(self, seq: int) -> Chunk:
+        """What follows ``seq``; there is something."""
+        return Chunk([item for item in self._items if item[0] > seq])
+
+    def without(self, seqs: Collection[int]) -> Chunk | None:
+        """All but some; None if nothing is left."""
+        left = [item for item in self._items if item[0] not in seqs]
+        return Chunk(left) if left else None
+
+    def merge(self, other: Chunk) -> Chunk:
+        """Both, in order; an event that is in both comes once, under the topic that its publisher named first."""
+        best = {item[0]: item for item in self._items}
+        for item in other._items:
+            known = best.get(item[0])
+            if known is None or item[1] < known[1]:
+                best[item[0]] = item
+        return Chunk([best[seq] for seq in sorted(best)])
 
 
 # --- From the hub

@@ -6,14 +6,18 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hub.wire import Frame
+from websockets.frames import Frame as ReferenceFrame
+from websockets.protocol import CLIENT
+from websockets.protocol import Protocol as ReferenceProtocol
+
+from hub.wire import Chunk, Frame
 
 
 class FakeLink:
     """A link whose transport the test fills and empties."""
 
     def __init__(self) -> None:
-        self.written: list[Frame] = []
+        self.written: list[bytes] = []
         self.writes = 0
         self.writable = True
         self.room: int | None = None
@@ -23,11 +27,14 @@ class FakeLink:
         self.held = 0
         self.on_full: Callable[[], None] = lambda: None
 
-    def write(self, frames: Sequence[Frame]) -> None:
+    def write(self, parts: Sequence[Frame | Chunk]) -> None:
         self.writes += 1
-        self.written.extend(frames)
+        data = b"".join(part.websocket for part in parts)
+        peer = ReferenceProtocol(CLIENT, max_size=None)
+        peer.receive_data(data)
+        self.written += [event.data for event in peer.events_received() if isinstance(event, ReferenceFrame)]
         if self.room is not None:
-            self.room -= sum(len(frame) for frame in frames)
+            self.room -= len(data)
             if self.room <= 0 and self.writable:
                 self.writable = False
                 self.on_full()
@@ -44,7 +51,11 @@ class FakeLink:
     def abort(self) -> None:
         self.aborted = True
 
+    def texts(self) -> list[str]:
+        """What was written, one text a frame."""
+        return [text.decode() for text in self.written]
+
     def frames(self, kind: str | None = None) -> list[dict[str, Any]]:
         """What was written, read as JSON."""
-        said = [json.loads(frame.json) for frame in self.written]
+        said = [json.loads(text) for text in self.written]
         return [frame for frame in said if kind is None or frame["type"] == kind]

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.outbox import Outbox, State
-from hub.wire import Frame
+from hub.wire import Chunk, Frame
 
 from .fakes import FakeLink
 
@@ -38,18 +38,22 @@ class Bench:
             callback()
 
     def texts(self) -> list[str]:
-        return [frame.json.decode() for frame in self.link.written]
+        return self.link.texts()
 
 
 def frame(text: str | int, size: int = 0) -> Frame:
     return Frame(str(text).encode().ljust(size, b" "))
 
 
+def chunk(seq: int, *frames: Frame) -> Chunk:
+    return Chunk([(seq + n, 0, f) for n, f in enumerate(frames)])
+
+
 def test_all_frames_of_a_tick_go_out_in_one_write() -> None:
     bench = Bench()
     bench.outbox.control(frame("welcome"))
     for seq in (1, 2, 3):
-        bench.outbox.offer(seq, frame(seq))
+        bench.outbox.offer(chunk(seq, frame(seq)))
     assert bench.link.writes == 0
     bench.tick()
     assert bench.texts() == ["welcome", "1", "2", "3"]
@@ -61,7 +65,7 @@ def test_all_frames_of_a_tick_go_out_in_one_write() -> None:
 def test_an_entry_is_queued_once_whatever_number_of_topics_brings_it() -> None:
     bench = Bench()
     for seq in (1, 1, 2, 1, 2):
-        bench.outbox.offer(seq, frame(seq))
+        bench.outbox.offer(chunk(seq, frame(seq)))
     bench.tick()
     assert bench.texts() == ["1", "2"]
 
@@ -71,7 +75,7 @@ def test_a_full_transport_makes_it_wait_and_an_overflow_makes_it_catch_up() -> N
     bench.link.writable = False
     bench.outbox.control(frame("answer"))
     for seq in range(1, 6):
-        bench.outbox.offer(seq, frame(seq, 30))
+        bench.outbox.offer(chunk(seq, frame(seq, 30)))
     assert bench.outbox.state is State.CATCHING_UP
     assert bench.behind == 1
     assert bench.outbox.queued_bytes < 100
@@ -79,12 +83,12 @@ def test_a_full_transport_makes_it_wait_and_an_overflow_makes_it_catch_up() -> N
     bench.outbox.resume()
     assert bench.texts() == ["answer"], "events are dropped, answers are not"
     assert bench.outbox.position == 0
-    bench.outbox.offer(6, frame(6))
+    bench.outbox.offer(chunk(6, frame(6)))
     bench.outbox.page([frame(1), frame(2)], through=2)
     bench.outbox.page([frame(n) for n in range(3, 7)], through=6)
     bench.outbox.go_live()
-    bench.outbox.offer(6, frame(6))
-    bench.outbox.offer(7, frame(7))
+    bench.outbox.offer(chunk(6, frame(6)))
+    bench.outbox.offer(chunk(7, frame(7)))
     bench.tick()
     assert bench.texts() == ["answer", "1", "2", "3", "4", "5", "6", "7"]
 
@@ -92,7 +96,7 @@ def test_a_full_transport_makes_it_wait_and_an_overflow_makes_it_catch_up() -> N
 def test_a_burst_in_one_tick_to_a_fast_reader_is_no_overflow() -> None:
     bench = Bench(limit=100)
     for seq in range(1, 50):
-        bench.outbox.offer(seq, frame(seq, 30))
+        bench.outbox.offer(chunk(seq, frame(seq, 30)))
     bench.tick()
     assert bench.behind == 0
     assert [text.strip() for text in bench.texts()] == [str(seq) for seq in range(1, 50)]
@@ -103,14 +107,14 @@ def test_a_reader_that_was_idle_for_long_falls_back_only_to_what_it_missed() -> 
     bench = Bench(limit=100, position=10)
     bench.link.writable = False
     for seq in range(1_000_000, 1_000_005):
-        bench.outbox.offer(seq, frame(seq, 40))
+        bench.outbox.offer(chunk(seq, frame(seq, 40)))
     assert bench.outbox.state is State.CATCHING_UP
     assert bench.outbox.position == 999_999
 
 
 def test_a_frame_larger_than_the_limit_goes_alone() -> None:
     bench = Bench(limit=100)
-    bench.outbox.offer(1, frame(1, 5000))
+    bench.outbox.offer(chunk(1, frame(1, 5000)))
     bench.tick()
     assert bench.behind == 0
     assert len(bench.link.written) == 1
@@ -119,8 +123,8 @@ def test_a_frame_larger_than_the_limit_goes_alone() -> None:
 def test_lossy_frames_never_push_out_durable_ones() -> None:
     bench = Bench(limit=100)
     bench.link.writable = False
-    bench.outbox.offer(1, frame(1, 60))
-    bench.outbox.offer_ephemeral(frame("typing", 60))
+    bench.outbox.offer(chunk(1, frame(1, 60)))
+    bench.outbox.offer_ephemeral(chunk(1, frame("typing", 60)))
     assert bench.outbox.state is State.LIVE
     assert not bench.outbox.lost_presence
     bench.outbox.offer_presence(frame("join", 60))
@@ -132,7 +136,7 @@ def test_lossy_frames_never_push_out_durable_ones() -> None:
 
 def test_presence_lost_while_behind_is_owed() -> None:
     bench = Bench(live=False)
-    bench.outbox.offer_ephemeral(frame("typing"))
+    bench.outbox.offer_ephemeral(chunk(1, frame("typing")))
     assert not bench.outbox.lost_presence
     bench.outbox.offer_presence(frame("join"))
     assert bench.outbox.lost_presence
@@ -140,9 +144,9 @@ def test_presence_lost_while_behind_is_owed() -> None:
 
 def test_a_closed_outbox_takes_nothing() -> None:
     bench = Bench()
-    bench.outbox.offer(1, frame(1))
+    bench.outbox.offer(chunk(1, frame(1)))
     bench.outbox.close()
-    bench.outbox.offer(2, frame(2))
+    bench.outbox.offer(chunk(2, frame(2)))
     bench.outbox.control(frame("answer"))
     bench.outbox.page([frame(3)], through=3)
     bench.tick()
@@ -183,9 +187,9 @@ def test_whatever_happens_events_go_out_once_in_order_and_memory_is_bounded(step
             case "publish":
                 seq = len(log) + 1
                 log.append((seq, frame(seq, number)))
-                bench.outbox.offer(seq, log[-1][1])
+                bench.outbox.offer(chunk(seq, log[-1][1]))
             case "lossy":
-                bench.outbox.offer_ephemeral(frame("~", number))
+                bench.outbox.offer_ephemeral(chunk(1, frame("~", number)))
             case "tick":
                 bench.tick()
             case "full":

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame as WebSocketFrame
 from websockets.http11 import Request
 
-from hub.wire import Frame
+from hub.wire import Chunk, Frame
 
 EXTENSION: Final = "hub.link"
 _GOODBYE = 5.0
@@ -36,10 +36,12 @@ class HubProtocol(WebSocketsSansIOProtocol):
 
     # --- hub.outbox.Link
 
-    def write(self, frames: Sequence[Frame]) -> None:
+    def write(self, parts: Sequence[Frame | Chunk]) -> None:
         """See ``Link``. After the connection ended or said goodbye, frames go nowhere."""
         if not (self.close_sent or self.disconnected or self.transport.is_closing()):
-            self.transport.write(b"".join([frame.websocket for frame in frames]))
+            self.transport.write(
+                parts[0].websocket if len(parts) == 1 else b"".join([part.websocket for part in parts])
+            )
 
     def is_writable(self) -> bool:
         """See ``Link``."""
