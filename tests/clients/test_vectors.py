@@ -23,10 +23,7 @@ OPEN = [
 
 def put_in(core: _core.Core, step: dict[str, Any]) -> list[dict[str, Any]]:
     kind, fields = step["kind"], {name: value for name, value in step.items() if name != "kind"}
-    if kind == "frame":
-        outputs = core.frame(fields["frame"])
-    else:
-        outputs = getattr(core, kind)(**fields)
+    outputs = core.frame(fields["frame"]) if kind == "frame" else getattr(core, kind)(**fields)
     return [as_json(output) for output in outputs]
 
 

@@ -271,7 +271,7 @@ class AsyncClient:
             if durable:
                 await self._runtime.until_open()
             with doubt.about():
-                frame = await self._settled(lambda: self._core.publish(body, echo))
+                frame = self._read(await self._runtime.request(lambda: self._core.publish(body, echo)))
             return Receipt.from_json(frame["receipt"])
 
         with self._runtime.wanting():
@@ -318,15 +318,18 @@ class AsyncClient:
     async def _change(self, ask: Callable[[], list[Output]]) -> None:
         async def attempt() -> None:
             self._runtime.require_running()
-            await self._settled(ask)
+            settled = await self._runtime.request(ask)
+            if settled.code == "connection_lost":
+                # Asked again at once, it is noted for the next connection, which begins with it.
+                self._runtime.require_running()
+                settled = await self._runtime.request(ask)
+            self._read(settled)
 
         with self._runtime.wanting():
-            # Lost with the connection, it is asked again: then it is noted for the next one.
             await self._calls.retry.run(attempt)
 
-    async def _settled(self, ask: Callable[[], list[Output]]) -> Any:
+    def _read(self, settled: Settle) -> Any:
         """The frame that answers a request; raises ``Refused`` or ``Unavailable``."""
-        settled: Settle = await self._runtime.request(ask)
         frame = settled.frame
         if settled.ok:
             return frame
