@@ -88,6 +88,7 @@ def take(hub: HubProcess, browser: Browser) -> bytes:
         elsewhere.close()
     hub.start()
     for console in (alice, bob, carol):
+        console.hurry()
         console.expect_live()
     expect(alice.note("2 events while you were away")).to_be_visible()
     expect(alice.people(LOBBY)).to_have_count(3)

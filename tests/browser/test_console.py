@@ -67,6 +67,7 @@ def test_killed_and_restarted_nothing_is_lost(start_hub: StartHub, open_console:
     finally:
         elsewhere.close()
     hub.start()
+    console.hurry()
 
     expect(console.note(re.compile(r"Resumed after \d+ s: 7 events while you were away\."))).to_be_visible()
     hub.publish("order.created", {"n": 10}, topics=["orders"])
@@ -116,6 +117,7 @@ def test_another_log_is_told(start_hub: StartHub, open_console: OpenConsole) -> 
     for path in hub.data_dir.glob("log.db*"):
         path.unlink()
     hub.start()
+    console.hurry()
     expect(console.note("it is another log than the one you left")).to_be_visible()
     hub.publish("tick", {"n": 1}, users=["alice"])
     expect(console.rows("tick")).to_have_count(2)

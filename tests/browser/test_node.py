@@ -45,7 +45,7 @@ class Listener:
         """The lines up to the one that is wanted, that one included."""
         lines = []
         while True:
-            line = self._lines.get(timeout=30)
+            line = self._lines.get(timeout=60)
             lines.append(line)
             if wanted(line):
                 return lines
