@@ -76,7 +76,7 @@ class Application:
         app.include_router(identity_routes.router(self.identity, principal))
         app.include_router(http.router(self.hub, principal))
         app.include_router(websocket.router(self.hub, authenticate, allowed_origins=settings.allowed_origins))
-        app.include_router(ops.router(self.hub, authenticate, settings.metrics_token))
+        app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
         pages.install(app)
         app.add_middleware(BodyLimit, limit=settings.max_request_bytes)
         app.add_middleware(SecurityHeaders)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -21,6 +21,8 @@ from hub.hub import Hub
 from hub.transports.credentials import Authenticate, from_headers, only_token
 from hub.transports.problem import responses
 
+log = logging.getLogger("hub.ops")
+
 _SECRETS = re.compile(
     r"(?P<name>\b(?:token|ticket|access_token|refresh_token|password|client_secret)=)[^&\s\"']+"
     r"|\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
@@ -28,8 +30,13 @@ _SECRETS = re.compile(
 )
 
 
-def router(hub: Hub, authenticate: Authenticate, metrics_token: SecretStr | None) -> APIRouter:
-    """The routes, for the composition root."""
+def router(
+    hub: Hub,
+    authenticate: Authenticate,
+    metrics_token: SecretStr | None,
+    check_identity: Callable[[], Awaitable[None]],
+) -> APIRouter:
+    """The routes, for the composition root. ``check_identity`` raises if nobody could log in now."""
     routes = APIRouter(tags=["operations"])
     registry = CollectorRegistry()
     registry.register(_HubCollector(hub))
@@ -41,13 +48,18 @@ def router(hub: Hub, authenticate: Authenticate, metrics_token: SecretStr | None
 
     @routes.get(
         "/readyz",
-        summary="Publish → log → delivery works, end to end",
+        summary="Publish → log → delivery works, end to end, and people can log in",
         responses=responses("log_unavailable", "restarting"),
     )
     async def readyz() -> dict[str, str]:
         if hub.draining:
             raise HubError("restarting")
         await hub.engine.probe()
+        try:
+            await check_identity()
+        except Exception as error:
+            log.error("the identities cannot be read: %s", error)
+            raise HubError("log_unavailable", "The identities cannot be read; the log says why.") from error
         return {"status": "ready"}
 
     @routes.get("/metrics", summary="Prometheus metrics", responses=responses("token_missing", "forbidden"))

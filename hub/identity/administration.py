@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from hub.errors import HubError
 from hub.identity.accounts import SERVICE_GRANTS, Accounts
 from hub.identity.passwords import random_password
 from hub.identity.schemas import (
@@ -22,9 +20,9 @@ from hub.identity.schemas import (
     UserChanges,
     UserPage,
     UserToMake,
-    problems,
 )
-from hub.model import Principal
+from hub.transports.credentials import PrincipalDependency, administrator
+from hub.transports.problem import UNAUTHORIZED, responses
 
 # In a path of the kind ":path", since an id may hold a slash.
 _Id = Annotated[str, Path(max_length=128)]
@@ -32,17 +30,12 @@ _After = Annotated[str, Query(max_length=128, description="List what follows thi
 _Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-def router(accounts: Accounts, principal: Callable[..., Principal], caller_problems: tuple[str, ...]) -> APIRouter:
-    """The routes; ``principal`` is a dependency that finds the caller, refused with one of ``caller_problems``."""
-
-    def administrator(who: Principal = Depends(principal)) -> None:  # noqa: B008
-        if not who.admin:
-            raise HubError("forbidden", "Only an administrator may do this.")
-
+def router(accounts: Accounts, principal: PrincipalDependency) -> APIRouter:
+    """The routes; ``principal`` is a dependency that finds the caller."""
     routes = APIRouter(
         tags=["administration"],
-        dependencies=[Depends(administrator)],
-        responses=problems(*caller_problems, "forbidden", "request_invalid", "topic_invalid"),
+        dependencies=[Depends(administrator(principal))],
+        responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid", "topic_invalid"),
     )
     _add_users(routes, accounts)
     _add_services(routes, accounts)
@@ -50,7 +43,7 @@ def router(accounts: Accounts, principal: Callable[..., Principal], caller_probl
 
 
 def _add_users(routes: APIRouter, accounts: Accounts) -> None:
-    @routes.post("/v1/users", status_code=201, summary="Make a user", responses=problems("name_taken", "overloaded"))
+    @routes.post("/v1/users", status_code=201, summary="Make a user", responses=responses("name_taken", "overloaded"))
     async def make_user(body: UserToMake, response: Response) -> NewUserBody:
         password = body.password or random_password()
         account = await accounts.create_user(
@@ -65,7 +58,7 @@ def _add_users(routes: APIRouter, accounts: Accounts) -> None:
         found, more = await accounts.page("user", after=after, limit=limit)
         return UserPage(users=[UserBody.of(account) for account in found], more=more)
 
-    @routes.get("/v1/users/{user_id:path}", summary="One user", responses=problems("not_found"))
+    @routes.get("/v1/users/{user_id:path}", summary="One user", responses=responses("not_found"))
     async def get_user(user_id: _Id) -> UserBody:
         return UserBody.of(await accounts.get("user", user_id))
 
@@ -76,7 +69,7 @@ def _add_users(routes: APIRouter, accounts: Accounts) -> None:
             "Other rights take effect at once: tokens made before are refused, connections are closed, and a refresh "
             "goes on with the new ones. A new password ends all sessions. A disabled user is kept out altogether."
         ),
-        responses=problems("not_found", "overloaded"),
+        responses=responses("not_found", "overloaded"),
     )
     async def change_user(user_id: _Id, body: UserChanges) -> UserBody:
         return UserBody.of(await accounts.update("user", user_id, body.to_update()))
@@ -85,14 +78,14 @@ def _add_users(routes: APIRouter, accounts: Accounts) -> None:
         "/v1/users/{user_id:path}/logout",
         status_code=204,
         summary="Log a user out everywhere",
-        responses=problems("not_found"),
+        responses=responses("not_found"),
     )
     async def logout_user(user_id: _Id) -> None:
         await accounts.end_sessions(user_id)
 
 
 def _add_services(routes: APIRouter, accounts: Accounts) -> None:
-    @routes.post("/v1/services", status_code=201, summary="Make a service", responses=problems("name_taken"))
+    @routes.post("/v1/services", status_code=201, summary="Make a service", responses=responses("name_taken"))
     async def make_service(body: ServiceToMake, response: Response) -> NewServiceBody:
         grants = SERVICE_GRANTS if body.grants is None else body.grants.to_grants()
         account, secret = await accounts.create_service(body.name, grants=grants, topics=body.topics)
@@ -104,7 +97,7 @@ def _add_services(routes: APIRouter, accounts: Accounts) -> None:
         found, more = await accounts.page("service", after=after, limit=limit)
         return ServicePage(services=[ServiceBody.of(account) for account in found], more=more)
 
-    @routes.get("/v1/services/{service_id:path}", summary="One service", responses=problems("not_found"))
+    @routes.get("/v1/services/{service_id:path}", summary="One service", responses=responses("not_found"))
     async def get_service(service_id: _Id) -> ServiceBody:
         return ServiceBody.of(await accounts.get("service", service_id))
 
@@ -112,7 +105,7 @@ def _add_services(routes: APIRouter, accounts: Accounts) -> None:
         "/v1/services/{service_id:path}",
         summary="Change a service",
         description="Takes effect at once: tokens made before are refused, and a new one has the new rights.",
-        responses=problems("not_found"),
+        responses=responses("not_found"),
     )
     async def change_service(service_id: _Id, body: ServiceChanges) -> ServiceBody:
         return ServiceBody.of(await accounts.update("service", service_id, body.to_update()))
@@ -121,7 +114,7 @@ def _add_services(routes: APIRouter, accounts: Accounts) -> None:
         "/v1/services/{service_id:path}/rotate",
         summary="Give a service a new secret",
         description="The old secret, and the tokens it gave, are over at once.",
-        responses=problems("not_found"),
+        responses=responses("not_found"),
     )
     async def rotate_secret(service_id: _Id, response: Response) -> SecretBody:
         secret = await accounts.rotate(service_id)

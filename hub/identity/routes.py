@@ -1,11 +1,10 @@
 """Logging in and out, tokens, and who am I (docs/protocol.md, section 2), and with them the administration.
 
-The composition root gives the dependency that finds the caller of a request, so that this knows no transport.
+The composition root gives the dependency that finds the caller of a request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -20,22 +19,17 @@ from hub.identity.schemas import (
     RefreshBody,
     ServiceTokenBody,
     TokenBody,
-    problems,
     request_body,
 )
 from hub.identity.service import Identity, UserTokens
 from hub.model import Principal
-
-CALLER_PROBLEMS = (
-    "token_missing", "token_malformed", "token_expired", "token_signature", "token_revoked", "logged_out",
-    "user_disabled",
-)  # fmt: skip
-"""How a request of an unknown caller is refused."""
+from hub.transports.credentials import PrincipalDependency
+from hub.transports.problem import UNAUTHORIZED, responses
 
 _BODY_PROBLEMS = ("request_invalid", "request_too_large", "overloaded")
 
 
-def router(identity: Identity, principal: Callable[..., Principal]) -> APIRouter:
+def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
     """All routes of identity. ``principal`` is a dependency that finds the caller of a request, or says why not."""
     routes = APIRouter(tags=["identity"])
     caller = Depends(principal)
@@ -44,7 +38,7 @@ def router(identity: Identity, principal: Callable[..., Principal]) -> APIRouter
         "/v1/auth/login",
         summary="Log in with a name and a password",
         description="As JSON, or as an OAuth2 password form. Begins a session.",
-        responses=problems("credentials_invalid", "user_disabled", *_BODY_PROBLEMS),
+        responses=responses("credentials_invalid", "user_disabled", *_BODY_PROBLEMS),
         openapi_extra=request_body(LoginBody, JSON, FORM),
     )
     async def login(request: Request, response: Response) -> TokenBody:
@@ -58,7 +52,7 @@ def router(identity: Identity, principal: Callable[..., Principal]) -> APIRouter
             "With today's rights. The refresh token is spent and a new one comes with the answer; using a spent one "
             "ends the session, except that the last one still works for a few seconds, in case its answer was lost."
         ),
-        responses=problems("refresh_invalid", "refresh_reused", "user_disabled", *_BODY_PROBLEMS),
+        responses=responses("refresh_invalid", "refresh_reused", "user_disabled", *_BODY_PROBLEMS),
         openapi_extra=request_body(RefreshBody, JSON, FORM),
     )
     async def refresh(request: Request, response: Response) -> TokenBody:
@@ -70,7 +64,7 @@ def router(identity: Identity, principal: Callable[..., Principal]) -> APIRouter
         status_code=204,
         summary="End the session",
         description="Its tokens stop working and its connections are closed.",
-        responses=problems(*CALLER_PROBLEMS),
+        responses=responses(*UNAUTHORIZED),
     )
     async def logout(who: Principal = caller) -> None:
         await identity.logout(who)
@@ -82,7 +76,7 @@ def router(identity: Identity, principal: Callable[..., Principal]) -> APIRouter
             "OAuth2 client credentials (RFC 6749, 4.4). Id and secret in an `Authorization: Basic` header, each "
             "percent-encoded, or in the form."
         ),
-        responses=problems("credentials_invalid", "credentials_ambiguous", "user_disabled", *_BODY_PROBLEMS),
+        responses=responses("credentials_invalid", "credentials_ambiguous", "user_disabled", *_BODY_PROBLEMS),
         openapi_extra=request_body(ClientCredentialsBody, FORM),
     )
     async def token(request: Request, response: Response) -> ServiceTokenBody:
@@ -92,7 +86,7 @@ def router(identity: Identity, principal: Callable[..., Principal]) -> APIRouter
         _no_store(response)
         return ServiceTokenBody(access_token=tokens.access_token, expires_in=tokens.expires_in)
 
-    @routes.get("/v1/me", summary="Who the token says I am, and what I may do", responses=problems(*CALLER_PROBLEMS))
+    @routes.get("/v1/me", summary="Who the token says I am, and what I may do", responses=responses(*UNAUTHORIZED))
     async def me(who: Principal = caller) -> MeBody:
         return MeBody.of(who)
 
@@ -105,7 +99,7 @@ def router(identity: Identity, principal: Callable[..., Principal]) -> APIRouter
         response.headers["Cache-Control"] = "public, max-age=300"
         return identity.jwks()
 
-    routes.include_router(administration.router(identity.accounts, principal, CALLER_PROBLEMS))
+    routes.include_router(administration.router(identity.accounts, principal))
     return routes
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hub.errors import TABLE
 from hub.identity.accounts import Update
 from hub.identity.models import Account
 from hub.identity.passwords import MAX_LENGTH, MIN_LENGTH
@@ -217,20 +216,6 @@ def _common(account: Account) -> dict[str, Any]:
         "grants": GrantsBody(subscribe=tuple(account.subscribe), publish=tuple(account.publish)),
         "topics": account.topics,
         "created": account.created_at,
-    }
-
-
-def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI ``responses`` of a route that refuses with these codes (RFC 9457)."""
-    by_status: dict[int, list[str]] = {}
-    for code in codes:
-        by_status.setdefault(TABLE[code].status, []).append(f"`{code}`")
-    return {
-        status: {
-            "description": ", ".join(names),
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status, names in by_status.items()
     }
 
 

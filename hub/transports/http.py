@@ -14,7 +14,7 @@ from hub.model import Principal
 from hub.policy import Action
 from hub.publication import Publication
 from hub.transports.credentials import PrincipalDependency, administrator
-from hub.transports.problem import responses
+from hub.transports.problem import UNAUTHORIZED, responses
 
 MAX_BATCH = 1000
 MAX_WAIT = 60.0
@@ -55,9 +55,6 @@ class ConnectionBody(BaseModel):
     acked: str | None
 
 
-_UNAUTHORIZED = ("token_missing", "token_malformed", "token_expired", "token_revoked", "logged_out", "user_disabled")
-
-
 def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
     """The routes, for the composition root."""
     routes = APIRouter(prefix="/v1", tags=["events"])
@@ -71,7 +68,7 @@ def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
         responses={
             200: {"content": {"application/json": {"schema": _receipt_schema()}}},
             **responses(
-                *_UNAUTHORIZED, "forbidden", "event_invalid", "topic_invalid", "client_invalid", "event_too_large",
+                *UNAUTHORIZED, "forbidden", "event_invalid", "topic_invalid", "client_invalid", "event_too_large",
                 "request_too_large", "id_conflict", "log_unavailable",
             ),
         },
@@ -88,7 +85,7 @@ def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
         summary="Read the log, or wait for what is next",
         responses={
             200: {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/HistoryBody"}}}},
-            **responses(*_UNAUTHORIZED, "forbidden", "topic_invalid", "cursor_invalid", "request_invalid",
+            **responses(*UNAUTHORIZED, "forbidden", "topic_invalid", "cursor_invalid", "request_invalid",
                         "log_unavailable"),
         },
     )  # fmt: skip
@@ -112,7 +109,7 @@ def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
     @routes.get(
         "/presence/{topic}",
         summary="Who is in a topic",
-        responses=responses(*_UNAUTHORIZED, "forbidden", "topic_invalid", "not_found"),
+        responses=responses(*UNAUTHORIZED, "forbidden", "topic_invalid", "not_found"),
     )
     async def presence(topic: str, reader: caller) -> PresenceBody:
         name = model.topic(topic)
@@ -127,7 +124,7 @@ def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
         "/connections",
         tags=["administration"],
         summary="Who is connected to this node",
-        responses=responses(*_UNAUTHORIZED, "forbidden"),
+        responses=responses(*UNAUTHORIZED, "forbidden"),
     )
     async def connections(_: administrators, user: str | None = None) -> list[ConnectionBody]:
         return [

@@ -20,6 +20,13 @@ _RETRY_AFTER = 1
 """Seconds a client is asked to wait after a 503 that does not say more."""
 
 
+UNAUTHORIZED = (
+    "token_missing", "token_malformed", "token_expired", "token_signature", "token_revoked", "logged_out",
+    "user_disabled",
+)  # fmt: skip
+"""How a request of an unknown caller is refused."""
+
+
 class Problem(BaseModel):
     """The body of every error."""
 
@@ -51,8 +58,10 @@ def render(error: HubError) -> JSONResponse:
     content = {"type": "about:blank", "title": kind.title, "status": kind.status, "detail": error.detail}
     headers = {}
     if kind.status == 401:
-        # RFC 6750, 3: what is wrong with the token, for clients that know only that.
-        headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{kind.code}"'
+        # RFC 6750, 3: for clients that know only that. Who sent no token is told no more than that one is wanted.
+        wrong_token = kind.code.startswith("token_") and kind.code != "token_missing"
+        challenge = f'Bearer error="invalid_token", error_description="{kind.code}"' if wrong_token else "Bearer"
+        headers["WWW-Authenticate"] = challenge
     if kind.retry is Retry.LATER:
         headers["Retry-After"] = str(error.extra.get("retry_after", _RETRY_AFTER))
     return JSONResponse(
