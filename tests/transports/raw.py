@@ -14,7 +14,7 @@ import resource
 import socket
 import struct
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -70,9 +70,18 @@ class Refused(Exception):
 class RawSocket:
     """One connection after its handshake."""
 
+    _all: ClassVar[set[RawSocket]] = set()
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self._all.add(self)
+
+    @classmethod
+    def cut_all(cls) -> None:
+        """Let go of those that are left."""
+        while cls._all:
+            cls._all.pop().cut()
 
     @classmethod
     async def connect(
@@ -123,14 +132,19 @@ class RawSocket:
             pass
         return said
 
-    async def end(self) -> tuple[int, str]:
-        """Read until the connection ends: the close code and reason; 1006 without a close frame, also after a reset."""
+    async def end(self, *, answer: bool = False) -> tuple[int, str]:
+        """Read until the connection ends: the close code and reason; 1006 without a close frame, also after a reset.
+
+        ``answer``: say goodbye back, as a client should.
+        """
         code, reason = 1006, ""
         try:
             while True:
                 opcode, payload = await self.receive()
                 if opcode == CLOSE:
                     code, reason = (int.from_bytes(payload[:2], "big") if payload else 1005), payload[2:].decode()
+                    if answer:
+                        self.send(CLOSE, payload)
         except (asyncio.IncompleteReadError, ConnectionError):
             return code, reason
         finally:
