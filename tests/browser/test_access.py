@@ -192,6 +192,9 @@ def test_a_small_screen_has_room_for_everything(hub: HubProcess, open_console: O
         expect(console.page.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
         assert console.page.locator("#feed").bounding_box()["height"] > 100  # type: ignore[index]
         fits(console)
+    hub.stop()
+    expect(console.page.get_by_role("button", name="Retry now")).to_be_in_viewport(ratio=1)
+    fits(console)
 
 
 def fits(console: Console) -> None:
