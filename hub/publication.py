@@ -47,7 +47,7 @@ class Publication(BaseModel):
     data: JsonValue = None
     to: Target
     durable: bool = True
-    ttl: Annotated[float, Field(gt=0, le=10 * 365 * 86400, strict=False)] | None = None
+    ttl: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] | None = None
     exclude: Annotated[list[str], Field(max_length=16)] = []
 
 

@@ -22,7 +22,7 @@ _RETRY_AFTER = 1
 
 UNAUTHORIZED = (
     "token_missing", "token_malformed", "token_expired", "token_signature", "token_revoked", "logged_out",
-    "user_disabled",
+    "user_disabled", "credentials_ambiguous",
 )  # fmt: skip
 """How a request of an unknown caller is refused."""
 

@@ -50,13 +50,16 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
             link.close(refusal.kind.close, refusal.close_reason)
             return
         log.info("opened %s for %s from %s", session.id, session.principal.source, session.address)
-        code: int | None = None
+        end = "cut off"
         try:
-            code = await _converse(hub, authenticate, session, websocket)
+            end = await _converse(hub, authenticate, session, websocket)
+        except Exception:
+            log.exception("%s of %s failed", session.id, session.principal.source)
+            hub.dismiss(session, "internal")
         finally:
             link.on_writable = None
             hub.close(session)
-            log.info("closed %s of %s (%s)", session.id, session.principal.source, code)
+            log.info("closed %s of %s: %s", session.id, session.principal.source, end)
 
     return routes
 
@@ -89,16 +92,16 @@ def _on_writable(hub: Hub, session: Session, writable: bool) -> None:
         hub.blocked(session)
 
 
-async def _converse(hub: Hub, authenticate: Authenticate, session: Session, websocket: WebSocket) -> int | None:
-    """Answer the client's frames one by one until the connection ends; the close code, if there was one."""
+async def _converse(hub: Hub, authenticate: Authenticate, session: Session, websocket: WebSocket) -> str:
+    """Answer the client's frames one by one until the connection ends; how it ended, for the log."""
     while True:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
-            code: int | None = message.get("code")
-            return code
+            # Without a close frame there is no reason, not even an empty one. The reason may be the client's: quoted.
+            return f"{message['code']} {message['reason']!r}" if "reason" in message else "lost"
         # A client that does not read its answers is not read any further.
         if not await session.until_writable():
-            return None
+            return "cut off"
         try:
             text = message.get("text")
             if text is None:
