@@ -74,7 +74,7 @@ class Application:
         principal = bearer(authenticate)
         problem.install(app)
         app.include_router(identity_routes.router(self.identity, principal))
-        app.include_router(http.router(self.hub, principal))
+        app.include_router(http.router(self.hub, authenticate))
         app.include_router(websocket.router(self.hub, authenticate, allowed_origins=settings.allowed_origins))
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
         pages.install(app)

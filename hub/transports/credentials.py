@@ -4,7 +4,7 @@ The transports are handed an ``Authenticate`` by the composition root; how token
 """
 
 # No postponed annotations here: FastAPI could not resolve those that name a local dependency.
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated
 
 from fastapi import Depends
@@ -17,7 +17,9 @@ from hub.model import Principal
 Authenticate = Callable[[str], Principal]
 """Checks an access token; raises ``HubError`` with the reason. Does no I/O, so that it may run on the event loop."""
 
-PrincipalDependency = Callable[..., Principal]
+PrincipalDependency = Callable[..., Awaitable[Principal]]
+"""Coroutines, though they wait for nothing: FastAPI would call a plain function in a thread, which costs more than the
+work, and what authenticates is made for the event loop alone."""
 
 _SUBPROTOCOL = "bearer."
 
@@ -28,7 +30,7 @@ _scheme = OAuth2PasswordBearer(tokenUrl="/v1/auth/login", auto_error=False)
 def bearer(authenticate: Authenticate) -> PrincipalDependency:
     """A dependency for HTTP routes: the principal of ``Authorization: Bearer`` (RFC 6750, 2.1)."""
 
-    def principal(connection: HTTPConnection, _: Annotated[str | None, Depends(_scheme)]) -> Principal:
+    async def principal(connection: HTTPConnection, _: Annotated[str | None, Depends(_scheme)]) -> Principal:
         return authenticate(only_token(from_headers(connection.headers.getlist("authorization"))))
 
     return principal
@@ -37,7 +39,7 @@ def bearer(authenticate: Authenticate) -> PrincipalDependency:
 def administrator(principal: PrincipalDependency) -> PrincipalDependency:
     """A dependency for routes that only administrators may call."""
 
-    def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
+    async def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
         if not caller.admin:
             raise HubError("forbidden", "Only an administrator may do this.")
         return caller

@@ -1,6 +1,8 @@
 """Events over HTTP: publish, read the log, see who is there and who is connected."""
 
 # No postponed annotations here: FastAPI could not resolve those that name a local dependency.
+import asyncio
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,7 +15,7 @@ from hub.hub import Hub
 from hub.model import Principal
 from hub.policy import Action
 from hub.publication import Publication
-from hub.transports.credentials import PrincipalDependency, administrator
+from hub.transports.credentials import Authenticate, administrator, bearer, from_headers, only_token
 from hub.transports.problem import UNAUTHORIZED, responses
 
 MAX_BATCH = 1000
@@ -55,9 +57,10 @@ class ConnectionBody(BaseModel):
     acked: str | None
 
 
-def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
+def router(hub: Hub, authenticate: Authenticate) -> APIRouter:
     """The routes, for the composition root."""
     routes = APIRouter(prefix="/v1", tags=["events"])
+    principal = bearer(authenticate)
     caller = Annotated[Principal, Depends(principal)]
     administrators = Annotated[Principal, Depends(administrator(principal))]
 
@@ -90,6 +93,7 @@ def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
         },
     )  # fmt: skip
     async def read(
+        request: Request,
         reader: caller,
         topics: Annotated[str, Query(description="Comma-separated; default: what the token follows by itself.")] = "",
         after: Annotated[
@@ -103,11 +107,17 @@ def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
         if len(names) > MAX_BATCH:
             raise HubError("too_many_topics")
         wanted = names or policy.automatic_topics(reader)
-        body = await history.read(hub, wanted, after=after, limit=limit, wait=wait)
+        reading = history.read(hub, wanted, after=after, limit=limit, wait=wait)
+        if not wait:
+            body = await reading
+        else:
+            body = await _while_connected(request, reading)
+            # What came meanwhile is not for whoever was logged out meanwhile.
+            authenticate(only_token(from_headers(request.headers.getlist("authorization"))))
         return Response(body, media_type="application/json")
 
     @routes.get(
-        "/presence/{topic}",
+        "/presence/{topic:path}",
         summary="Who is in a topic",
         responses=responses(*UNAUTHORIZED, "forbidden", "topic_invalid", "not_found"),
     )
@@ -146,6 +156,25 @@ def router(hub: Hub, principal: PrincipalDependency) -> APIRouter:
         ]
 
     return routes
+
+
+async def _while_connected(request: Request, answer: Coroutine[Any, Any, bytes]) -> bytes:
+    """The answer; given up, and empty, once its client is gone: nothing is held for a long time for nobody."""
+    work, gone = asyncio.create_task(answer), asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        gone.result()  # Raises if it was a body over the limit that ended the request.
+        return b""
+    finally:
+        gone.cancel()
+        work.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _parse(body: bytes) -> tuple[list[Publication], bool]:
