@@ -134,7 +134,7 @@ def router(hub: Hub, authenticate: Authenticate) -> APIRouter:
         "/connections",
         tags=["administration"],
         summary="Who is connected to this node",
-        responses=responses(*UNAUTHORIZED, "forbidden"),
+        responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid"),
     )
     async def connections(_: administrators, user: str | None = None) -> list[ConnectionBody]:
         return [
