@@ -260,7 +260,8 @@ class Runtime:
                 case _core.Close():
                     pass  # Who stops the core cancels ``run``, which hangs up.
                 case _core.Stop(code):
-                    self.error = Rejected(code, self.cause.removeprefix(f"{code}:").strip() or "no reason given")
+                    words = self.cause.removeprefix(code).lstrip(": ")
+                    self.error = Rejected(code, words or "the hub ended the connection")
                     log.error("The client has stopped: %s", self.error)
                     self._handover.finish(self.error)
         if self._core.cursor != self._told_cursor and self._core.cursor is not None:

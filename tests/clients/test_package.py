@@ -1,0 +1,54 @@
+"""The package as one imports it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib.metadata import requires
+
+import hub_client
+from hub_client import AsyncClient, AsyncPublisher, Client, Publisher, _errors
+
+
+def test_everything_public_is_exported_and_sorted() -> None:
+    assert sorted(hub_client.__all__, key=str.casefold) == sorted(hub_client.__all__, key=str.casefold)
+    public = {
+        name for name, value in vars(hub_client).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public == set(hub_client.__all__)
+    assert list(hub_client.__all__) == sorted(hub_client.__all__)
+
+
+def test_what_is_exported_is_documented_and_called_by_its_public_name() -> None:
+    for name in hub_client.__all__:
+        value = getattr(hub_client, name)
+        assert value.__module__ == "hub_client"
+        assert inspect.getdoc(value), name
+        for member, function in vars(value).items():
+            if inspect.isfunction(function) and not member.startswith("_"):
+                assert inspect.getdoc(function), f"{name}.{member}"
+
+
+def test_the_tree_of_exceptions_is_as_it_is_drawn() -> None:
+    drawn = set(re.findall(r"[├└]── (\w+)", _errors.__doc__ or ""))
+    tree = {cls.__name__ for cls in hub_client.HubClientError.__subclasses__() if cls.__module__ == "hub_client"}
+    assert drawn == tree
+    assert drawn < set(hub_client.__all__)
+
+
+def test_it_stands_on_two_libraries() -> None:
+    names = {re.split(r"[^\w-]", requirement)[0] for requirement in requires("notification-hub-client") or ()}
+    assert names == {"httpx", "websockets"}
+
+
+def test_the_sync_versions_are_the_async_ones() -> None:
+    for sync, asynchronous in ((Client, AsyncClient), (Publisher, AsyncPublisher)):
+        for name, function in inspect.getmembers(sync, inspect.isfunction):
+            if name.startswith("_") and name != "__init__":
+                continue
+            theirs = inspect.signature(getattr(asynchronous, name)).parameters
+            ours = inspect.signature(function).parameters
+            if name.startswith("on") or name == "events":
+                assert set(theirs) <= set(ours), name
+            else:
+                assert [str(one) for one in ours.values()] == [str(one) for one in theirs.values()], name
