@@ -19,13 +19,17 @@ from pydantic import SecretStr
 from hub.errors import HubError
 from hub.hub import Hub
 from hub.transports.credentials import Authenticate, from_headers, only_token
-from hub.transports.problem import responses
+from hub.transports.problem import UNAUTHORIZED, responses
 
 log = logging.getLogger("hub.ops")
 
+_FIELDS = "token|ticket|access_token|refresh_token|password|client_secret"
 _SECRETS = re.compile(
-    r"(?P<name>\b(?:token|ticket|access_token|refresh_token|password|client_secret)=)[^&\s\"']+"
-    r"|\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
+    # In URLs and forms; in JSON and in what Python prints of it; by what the hub's own look like.
+    rf"(?P<name>\b(?:{_FIELDS})=)[^&\s\"']+"
+    rf"|(?P<key>(?P<quote>[\"'])(?:{_FIELDS})(?P=quote)\s*:\s*(?P<open>[\"']))(?:\\.|(?!(?P=open)).)*"
+    r"|\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    r"|\bhub[rs]_[A-Za-z0-9_.-]{8,}",
     re.IGNORECASE,
 )
 
@@ -38,6 +42,8 @@ def router(
 ) -> APIRouter:
     """The routes, for the composition root. ``check_identity`` raises if nobody could log in now."""
     routes = APIRouter(tags=["operations"])
+    # As bytes: of strings, only ASCII can be compared.
+    scraper = None if metrics_token is None else metrics_token.get_secret_value().encode()
     registry = CollectorRegistry()
     registry.register(_HubCollector(hub))
     ProcessCollector(registry=registry)
@@ -62,10 +68,10 @@ def router(
             raise HubError("log_unavailable", "The identities cannot be read; the log says why.") from error
         return {"status": "ready"}
 
-    @routes.get("/metrics", summary="Prometheus metrics", responses=responses("token_missing", "forbidden"))
+    @routes.get("/metrics", summary="Prometheus metrics", responses=responses(*UNAUTHORIZED, "forbidden"))
     async def metrics(request: Request) -> Response:
         token = only_token(from_headers(request.headers.getlist("authorization")))
-        static = metrics_token is not None and secrets.compare_digest(token, metrics_token.get_secret_value())
+        static = scraper is not None and secrets.compare_digest(token.encode(), scraper)
         if not static and not authenticate(token).admin:
             raise HubError("forbidden", "Metrics are for administrators and holders of the metrics_token.")
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -116,7 +122,7 @@ class RedactingFormatter(logging.Formatter):
 
 def redact(text: str) -> str:
     """The text without tokens and passwords."""
-    return _SECRETS.sub(lambda found: f"{found['name'] or ''}[redacted]", text)
+    return _SECRETS.sub(lambda found: f"{found['name'] or found['key'] or ''}[redacted]", text)
 
 
 def configure_logging(level: str) -> None:
