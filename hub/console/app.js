@@ -1,13 +1,13 @@
 // The console: puts its parts and the hub's client together.
 
-import { HubClient, Session } from "/client/index.js";
+import { HubClient, HubError, Session } from "/client/index.js";
 import { Compose } from "./compose.js";
 import { Desk } from "./desk.js";
 import { find } from "./dom.js";
 import { Door } from "./door.js";
 import { Pill } from "./pill.js";
 import { Tab } from "./tab.js";
-import { explain, explainError } from "./words.js";
+import { explain, explainError, nameRefusal } from "./words.js";
 
 /**
  * @typedef {import("/client/types.js").Status} Status
@@ -30,6 +30,7 @@ const compose = new Compose((event) => {
 const door = new Door({ session: (session) => enter({ session }), token: (token) => enter({ token }) });
 const signOut = find("sign-out", HTMLButtonElement);
 const banner = find("banner", HTMLElement);
+const hold = find("hold", HTMLElement);
 
 /** @type {HubClient | null} */
 let client = null;
@@ -44,7 +45,9 @@ find("banner-action", HTMLButtonElement).addEventListener("click", () => goOut()
 
 /** @param {Identity} who */
 function enter(who) {
-  client?.close();
+  const former = client;
+  client = null; // what it says from here on is nobody's business
+  former?.close();
   identity = who;
   wasOpen = leaving = false;
   tab.save("session" in who ? { tokens: who.session.tokens, token: null } : { tokens: null, token: who.token });
@@ -60,6 +63,12 @@ function enter(who) {
   client.connect();
 }
 
+/** Somebody who was here before the page was loaded anew. @param {Identity} who */
+function goOn(who) {
+  hold.hidden = signOut.hidden = false;
+  enter(who);
+}
+
 /** @param {Status} status */
 function follow(status) {
   pill.show(status, wasOpen);
@@ -70,7 +79,7 @@ function follow(status) {
 
 /** @param {Status} status */
 function opened({ welcome }) {
-  banner.hidden = true;
+  banner.hidden = hold.hidden = true;
   if (wasOpen) return desk.back();
   wasOpen = true;
   door.shut();
@@ -86,17 +95,18 @@ function stopped({ code = "closed", close, error }) {
     desk.dropTopics(explain(code, close?.reason));
     return client.connect();
   }
-  // A token that could not be had says more than the close that made it necessary.
-  const words = error === undefined ? explain(code, close?.reason) : explainError(error);
+  // It is the close that says why, or the token that could then not be had.
+  const words = error instanceof HubError && error.code === code ? explainError(error) : explain(code, close?.reason);
+  const [number, name] = nameRefusal(code, close);
   if (!wasOpen) {
     goOut();
-    return door.refuse(close?.code, code, close?.reason ?? words);
+    return door.refuse(number, name, words);
   }
-  find("banner-close", HTMLElement).textContent = close ? String(close.code) : "";
-  find("banner-name", HTMLElement).textContent = code;
+  find("banner-close", HTMLElement).textContent = number;
+  find("banner-name", HTMLElement).textContent = name;
   find("banner-words", HTMLElement).textContent = words;
   banner.hidden = false;
-  desk.refused(`${close?.code ?? ""} ${code}`.trim());
+  desk.refused(`${number} ${name}`.trim());
   return undefined;
 }
 
@@ -135,8 +145,7 @@ function goOut(words) {
   client?.close();
   client = identity = null;
   tab.save({ tokens: null, token: null, topics: [] });
-  banner.hidden = true;
-  signOut.hidden = true;
+  banner.hidden = hold.hidden = signOut.hidden = true;
   desk.close();
   pill.show({ state: "idle" }, false);
   door.open(words);
@@ -144,6 +153,6 @@ function goOut(words) {
 
 await tab.claim();
 const { tokens, token } = tab.memory;
-if (tokens) enter({ session: new Session({ url: location.origin, tokens }) });
-else if (token) enter({ token });
+if (tokens) goOn({ session: new Session({ url: location.origin, tokens }) });
+else if (token) goOn({ token });
 else door.open(tab.isCopy ? "This tab is a copy of one where you are signed in. Sign in to be a second person here." : "");

@@ -1,6 +1,8 @@
 // What a signed-in person has before them: the feed, the topics, and what the connection tells of both.
 
+import { Announcer } from "./announcer.js";
 import { find, make } from "./dom.js";
+import { Facts } from "./facts.js";
 import { Feed } from "./feed.js";
 import { plural, span } from "./time.js";
 import { Topics } from "./topics.js";
@@ -16,8 +18,6 @@ import { explainError } from "./words.js";
 const FIRST = 50;
 const MORE = 100;
 const MOST = 1000;
-/** Milliseconds between two announcements to those who listen to the page. */
-const RESTRAINT = 5000;
 
 export class Desk {
   /** @type {(topic: string | null) => void} */
@@ -35,14 +35,12 @@ export class Desk {
   #earlierSaid = find("earlier-said", HTMLElement);
   #topicSaid = find("topic-said", HTMLElement);
   #who = find("who", HTMLElement);
-  #announcement = find("announce", HTMLElement);
-  /** @type {HubEvent[]} */
-  #unannounced = [];
+  #announcer = new Announcer();
+  #facts = new Facts();
   /** When the connection was lost, in milliseconds. */
   #lostAt = 0;
   /** The words about a return that is not complete yet. @type {HTMLElement | null} */
   #returning = null;
-  #shownFacts = "";
 
   /** @param {import("./tab.js").Tab} tab */
   constructor(tab) {
@@ -59,12 +57,11 @@ export class Desk {
       event.preventDefault();
       this.#followTopics(find("topic", HTMLInputElement));
     });
-    setInterval(() => this.#facts(), 1000);
   }
 
   /** Listens to a client. @param {HubClient} client */
   attach(client) {
-    this.#client = client;
+    this.#client = this.#facts.client = client;
     const mine = (/** @type {(value: any) => void} */ listener) => (/** @type {any} */ value) => {
       if (client === this.#client) listener(value);
     };
@@ -86,18 +83,18 @@ export class Desk {
     this.#topics.wanted = this.#tab.memory.topics;
     this.#topics.automatic = topics.filter((topic) => !this.#topics.wanted.includes(topic));
     this.#topics.select(null);
-    this.#facts();
+    this.#facts.draw();
     await this.#load(this.#topics.all, FIRST);
   }
 
   close() {
-    this.#client = null;
+    this.#client = this.#facts.client = null;
     this.#desk.hidden = true;
     this.#who.hidden = true;
     this.#feed.begin("");
     this.#unread.see(null);
     this.#topics.forgetPeople();
-    this.#unannounced = [];
+    this.#announcer.forget();
   }
 
   /** @param {{ code: number, reason: string }} [close] */
@@ -138,8 +135,7 @@ export class Desk {
     const seen = this.#feed.isSeen(event.topic);
     if (!this.#feed.add(event)) return;
     if (!seen) this.#unread.add(event.topic);
-    this.#unannounced.push(event);
-    if (this.#unannounced.length === 1) setTimeout(() => this.#announce(), this.#announcement.textContent ? RESTRAINT : 300);
+    this.#announcer.add(event);
   }
 
   /** @param {import("/client/types.js").Presence} news */
@@ -167,16 +163,6 @@ export class Desk {
         : "its log no longer reaches back to where you were";
     this.#feed.mark("gap", `The hub cannot bring back everything: ${why}. What it still has was loaded.`);
     this.#load(this.#topics.all, FIRST);
-  }
-
-  #announce() {
-    const events = this.#unannounced.splice(0);
-    const last = events.at(-1);
-    if (!last) return;
-    this.#announcement.textContent = `${plural(events.length, "new event")}; the latest: ${last.type} in ${last.topic}`;
-    setTimeout(() => {
-      this.#announcement.textContent = "";
-    }, RESTRAINT);
   }
 
   // --- What the person does
@@ -274,18 +260,6 @@ export class Desk {
     const count = this.#unread.of(this.#topics.selected);
     this.#jump.hidden = this.#feed.following && count === 0;
     this.#jump.textContent = count ? `${count} new ↓` : "To the latest ↓";
-  }
-
-  #facts() {
-    if (this.#desk.hidden || !this.#client || document.visibilityState === "hidden") return;
-    const { welcome } = this.#client.status;
-    const { cursor, client, status } = this.#client;
-    const rows = [["Cursor", cursor ?? "none"], ["This tab", client], ["Connection", status.welcome?.["connection"] ?? "none"]]; // prettier-ignore
-    const shown = rows.flatMap(([name, value]) => [make("dt", {}, name ?? ""), make("dd", { title: value ?? "" }, value ?? "")]);
-    // Left alone while it says the same, so that it can be selected and copied.
-    if (shown.map((part) => part.textContent).join() === this.#shownFacts) return;
-    this.#shownFacts = shown.map((part) => part.textContent).join();
-    find("facts", HTMLElement).replaceChildren(...shown);
   }
 }
 

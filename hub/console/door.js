@@ -2,7 +2,7 @@
 
 import { login } from "/client/index.js";
 import { find } from "./dom.js";
-import { explain, explainError } from "./words.js";
+import { explainError } from "./words.js";
 
 export class Door {
   #door = find("door", HTMLElement);
@@ -47,10 +47,10 @@ export class Door {
     this.#username.focus();
   }
 
-  /** Somebody was sent away. @param {number | undefined} close @param {string} code @param {string} [detail] */
-  refuse(close, code, detail) {
+  /** Somebody was sent away. @param {string} close @param {string} code @param {string} words */
+  refuse(close, code, words) {
     this.#show();
-    this.#say(close === undefined ? "" : String(close), code, explain(code, detail));
+    this.#say(close, code, words);
     this.#refusal.focus();
   }
 

@@ -14,8 +14,9 @@ import { dayOf } from "./time.js";
  * @property {string} text what the filter looks through
  */
 
-/** Rows that are kept; the log keeps the rest. */
+/** Rows that are kept, also while somebody reads further up; the log keeps the rest. */
 const MOST = 1000;
+const MOST_READING = 5000;
 /** Pixels from the end that still count as the end. */
 const NEAR = 48;
 
@@ -42,9 +43,11 @@ export class Feed {
   #hint = [];
   #drawing = false;
   #top = 0;
+  #onMove;
 
   /** @param {() => void} onMove called when the end comes into sight or goes out of it */
   constructor(onMove) {
+    this.#onMove = onMove;
     this.#scroll.addEventListener("scroll", () => {
       const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
       const atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
@@ -52,7 +55,7 @@ export class Feed {
       this.#top = scrollTop;
       if (atEnd === this.following || !(atEnd || up)) return;
       this.following = atEnd;
-      onMove();
+      this.#onMove();
     });
     new ResizeObserver(() => this.#follow()).observe(this.#scroll);
     this.#pause.addEventListener("click", () => this.#setPaused(!this.#paused));
@@ -179,13 +182,14 @@ export class Feed {
     if (!last || !sameDay(last, entry)) this.#rows.append(dayRow(new Date(entry.time)));
     entry.element.hidden = !this.#shows(entry);
     this.#rows.append(entry.element);
-    if (this.following) this.#trim();
+    this.#trim(this.following ? MOST : MOST_READING);
     this.#empty.hidden ||= !entry.element.hidden;
     this.#follow();
   }
 
-  #trim() {
-    for (const { element, key } of this.#entries.splice(0, Math.max(0, this.#entries.length - MOST))) {
+  /** @param {number} most */
+  #trim(most) {
+    for (const { element, key } of this.#entries.splice(0, Math.max(0, this.#entries.length - most))) {
       element.remove();
       if (key !== undefined) this.#keys.delete(key);
     }
@@ -233,6 +237,7 @@ export class Feed {
     this.#held = [];
     if (!paused) for (const event of held) this.add(event);
     this.#labelPause();
+    this.#onMove();
   }
 
   #labelPause() {

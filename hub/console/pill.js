@@ -2,6 +2,7 @@
 
 import { find } from "./dom.js";
 import { span } from "./time.js";
+import { nameRefusal } from "./words.js";
 
 /** @typedef {import("/client/types.js").Status} Status */
 
@@ -32,7 +33,7 @@ export class Pill {
       connecting: again ? "Reconnecting" : "Connecting",
       open: "Live",
       waiting: "Reconnecting",
-      stopped: refused ? `Refused: ${close?.code ?? ""} ${code}`.replace("  ", " ") : "Signed out",
+      stopped: refused ? `Refused: ${nameRefusal(code, close).join(" ").trim()}` : "Signed out",
     }[state]);
   }
 

@@ -40,9 +40,21 @@ const WORDS = {
 export function explain(code, detail = "") {
   const ours = WORDS[code];
   const theirs = detail.startsWith(`${code}:`) ? detail.slice(code.length + 1).trim() : detail === code ? "" : detail;
-  if (ours && theirs && code.startsWith("token_")) return `${ours} The hub says: “${theirs}”`;
+  if (ours && theirs && code.startsWith("token_") && !ours.startsWith(theirs)) return `${ours} The hub says: “${theirs}”`;
+  if (ours && (ours.startsWith(theirs) || code.startsWith("refresh_"))) return ours;
   // A topic or a field that is named is worth more than our general words.
-  return theirs || ours || `The hub says: ${code}.`;
+  return theirs || `The hub says: ${code}.`;
+}
+
+/**
+ * A refusal by its name, after the close code that brought it, if one did: `1008 logged_out`.
+ * @param {string} code
+ * @param {{ code: number, reason: string }} [close]
+ * @returns {[close: string, name: string]}
+ */
+export function nameRefusal(code, close) {
+  if (!close || code === `close_${close.code}`) return [close ? String(close.code) : "", close ? "" : code];
+  return [close.reason.startsWith(code) ? String(close.code) : "", code];
 }
 
 /** @param {unknown} error */
