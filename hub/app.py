@@ -21,6 +21,9 @@ from hub.transports import http, pages, problem, websocket
 from hub.transports.credentials import bearer
 from hub.transports.middleware import BodyLimit, SecurityHeaders
 
+MAX_FRAME = 64 * 1024
+"""Largest message of a client over its socket, in bytes; a publication has to fit."""
+
 
 class Application:
     """A hub that can be served: ``app`` (ASGI), ``hub`` and ``identity``."""
@@ -40,6 +43,7 @@ class Application:
             outbox_bytes=settings.outbox_bytes,
             stall_timeout=settings.stall_timeout,
             cursor_interval=settings.cursor_interval,
+            ping_interval=settings.ping_interval,
         )
         self.hub = Hub(engine, limits, presence_topics=settings.presence_topics, presence_grace=settings.presence_grace)
         self.identity = Identity(settings, on_revoked=self._revoked)
@@ -75,7 +79,9 @@ class Application:
         problem.install(app)
         app.include_router(identity_routes.router(self.identity, principal))
         app.include_router(http.router(self.hub, authenticate))
-        app.include_router(websocket.router(self.hub, authenticate, allowed_origins=settings.allowed_origins))
+        app.include_router(
+            websocket.router(self.hub, authenticate, allowed_origins=settings.allowed_origins, max_frame=MAX_FRAME)
+        )
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
         pages.install(app)
         app.add_middleware(BodyLimit, limit=settings.max_request_bytes)

@@ -41,6 +41,7 @@ class Limits:
     outbox_bytes: int
     stall_timeout: float
     cursor_interval: float
+    ping_interval: float
 
 
 @dataclass(slots=True)
@@ -72,7 +73,12 @@ class Hub:
         self._tick = Tick()
         self._fanout = Fanout(self.registry, self.cursor, self._tick.add)
         self._pumps: dict[Session, asyncio.Task[None]] = {}
-        self._sweeper = Sweeper(self, stall_timeout=limits.stall_timeout, cursor_interval=limits.cursor_interval)
+        self._sweeper = Sweeper(
+            self,
+            stall_timeout=limits.stall_timeout,
+            cursor_interval=limits.cursor_interval,
+            ping_interval=limits.ping_interval,
+        )
         self._pollers: dict[Topic, set[asyncio.Event]] = {}
 
     async def start(self) -> None:

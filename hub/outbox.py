@@ -42,6 +42,12 @@ class Link(Protocol):
     def abort(self) -> None:
         """Cut the connection now, whatever is unsent."""
 
+    def ping(self) -> bool:
+        """Ask the peer whether it lives; False if nothing was heard of it since it was asked last.
+
+        True also while bytes wait before the question: such a peer is slow, not dead, and its progress is watched.
+        """
+
 
 class State(Enum):
     """See the module's docstring."""

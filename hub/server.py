@@ -19,7 +19,7 @@ from types import FrameType
 import uvicorn
 
 from hub import ops
-from hub.app import Application
+from hub.app import MAX_FRAME, Application
 from hub.drain import drain
 from hub.errors import HubError
 from hub.hub import Hub
@@ -28,9 +28,6 @@ from hub.transports.http_protocol import HubHttpProtocol
 from hub.transports.protocol import HubProtocol
 
 log = logging.getLogger("hub.server")
-
-_MAX_FRAME = 64 * 1024
-"""Largest frame of a client, in bytes; a publication over the socket has to fit."""
 
 
 _KERNEL_BUFFER = 64 * 1024
@@ -73,7 +70,7 @@ def run(settings: Settings) -> int:
                 application.app,
                 ws=HubProtocol,
                 http=HubHttpProtocol,
-                ws_max_size=_MAX_FRAME,
+                ws_max_size=MAX_FRAME,
                 # Compression costs several times the CPU of a send, and memory for every connection.
                 ws_per_message_deflate=False,
                 ws_ping_interval=settings.ping_interval,

@@ -1,10 +1,11 @@
-"""What is due by time, for all connections in one task: ends of tokens, stalled readers, young cursors."""
+"""What is due by time, for all connections in one task: ends of tokens, stalled and dead peers, young cursors."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,14 @@ _SLICE = 500
 class Sweeper:
     """The clock of one hub."""
 
-    def __init__(self, hub: Hub, *, stall_timeout: float, cursor_interval: float) -> None:
+    def __init__(self, hub: Hub, *, stall_timeout: float, cursor_interval: float, ping_interval: float) -> None:
         self._hub = hub
         self._stall_timeout = stall_timeout
         self._cursor_interval = cursor_interval
+        self._ping_interval = ping_interval
+        # Those who are still to be asked in this round, and how many a sweep asks so that a round takes an interval.
+        self._to_ping: list[Session] = []
+        self._pings = 1
         # (Unix time, session id). Ids, not sessions: one that ends early must not be kept alive until its token ends.
         self._expiries: list[tuple[float, str]] = []
         self._blocked: set[Session] = set()
@@ -60,11 +65,16 @@ class Sweeper:
 
     async def _run(self) -> None:
         next_cursors = time.monotonic() + self._cursor_interval
+        next_round = time.monotonic() + self._ping_interval
         while True:
             await asyncio.sleep(_TICK)
             try:
                 self._end_expired()
                 self._evict_stalled()
+                self._ping()
+                if time.monotonic() >= next_round:
+                    next_round = time.monotonic() + self._ping_interval
+                    self._begin_round()
                 if time.monotonic() >= next_cursors:
                     next_cursors = time.monotonic() + self._cursor_interval
                     await self._send_cursors()
@@ -93,6 +103,23 @@ class Sweeper:
                     self._stall_timeout,
                 )
                 self._hub.counters.evicted += 1
+                session.link.abort()
+                self._hub.close(session)
+
+    def _begin_round(self) -> None:
+        """Ask every connection whether it lives, spread over the interval; one that is silent for a round is cut.
+
+        So a dead peer is held for one to two intervals.
+        """
+        self._ping(len(self._to_ping))
+        self._to_ping = list(self._hub.registry)
+        self._pings = math.ceil(len(self._to_ping) * _TICK / self._ping_interval)
+
+    def _ping(self, count: int | None = None) -> None:
+        for _ in range(min(len(self._to_ping), self._pings if count is None else count)):
+            session = self._to_ping.pop()
+            if session in self._hub.registry and not session.link.ping():
+                log.info("%s of %s is dead: no answer to a ping", session.id, session.principal.source)
                 session.link.abort()
                 self._hub.close(session)
 

@@ -51,6 +51,9 @@ class FakeLink:
     def abort(self) -> None:
         self.aborted = True
 
+    def ping(self) -> bool:
+        return True
+
     def texts(self) -> list[str]:
         """What was written, one text a frame."""
         return [text.decode() for text in self.written]

@@ -90,6 +90,7 @@ def make_hub(directory: str, **limits: Any) -> Hub:
         "outbox_bytes": 4096,
         "stall_timeout": 100,
         "cursor_interval": 0.3,
+        "ping_interval": 20,
     } | limits
     return Hub(engine, Limits(**bounds), presence_topics=(), presence_grace=0)
 
