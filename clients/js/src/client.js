@@ -5,6 +5,7 @@ import { Core } from "./core.js";
 import { Emitter } from "./emitter.js";
 import { HubError } from "./errors.js";
 import { Http } from "./http.js";
+import { Renewal } from "./renewal.js";
 import { Socket } from "./socket.js";
 import { Stream } from "./stream.js";
 
@@ -13,13 +14,6 @@ import { Stream } from "./stream.js";
  * @import { WebSocketClass } from "./socket.js"
  * @import { Events, HubEvent, Me, Options, Page, Publication, Receipt, Status } from "./types.js"
  */
-
-/** A token is renewed after a random part of what is left of its life, so that not all clients come at once. */
-const RENEW_FROM = 0.7;
-const RENEW_TO = 0.9;
-/** Milliseconds until it is renewed if it seems over already: the clocks differ then, and the hub's is right. */
-const RENEW_BLIND = 30_000;
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 export class HubClient {
   #http;
@@ -45,10 +39,7 @@ export class HubClient {
   #retry;
   /** When an early retry is allowed, in milliseconds. */
   #notBefore = 0;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #renewal;
-  /** When the token of the open connection ends, in Unix seconds. @type {number | undefined} */
-  #expires;
+  #renewal = new Renewal(() => this.#feed({ kind: "expiring" }));
 
   /** @param {Options} [options] */
   constructor({ url = globalThis.location?.origin, client = randomName(), ...options } = {}) {
@@ -234,7 +225,7 @@ export class HubClient {
       const known = error instanceof HubError ? error : null;
       const code = known?.code === "token_unavailable" ? undefined : known?.code;
       this.#feed({ kind: "token_failed", retry: !known || known.temporary, code });
-      this.#renewLater(); // if it was for an open connection, that has some time left
+      if (this.state === "open") this.#renewal.again();
       return;
     }
     this.#feed({ kind: "token", value: this.#token });
@@ -260,10 +251,7 @@ export class HubClient {
         this.#emitter.emit("resumed", { events: missed });
         missed = null;
       }
-      if (typeof frame?.expires === "number") {
-        this.#expires = frame.expires;
-        this.#renewLater();
-      }
+      if (typeof frame?.expires === "number" && this.state === "open") this.#renewal.set(frame.expires);
     };
     try {
       this.#socket = new Socket(this.#WebSocket, url, ["hub.v1", `bearer.${this.#token}`], { frame, closed });
@@ -306,7 +294,7 @@ export class HubClient {
   #enter() {
     const state = this.state;
     if (state !== "waiting") clearTimeout(this.#retry);
-    if (state !== "open") clearTimeout(this.#renewal);
+    if (state !== "open") this.#renewal.stop();
     if (state !== "open" && state !== "connecting") {
       this.#socket?.close();
       this.#socket = null;
@@ -321,12 +309,13 @@ export class HubClient {
   }
 
   /** @param {Status} status */
-  #finish({ code, close }) {
+  #finish({ code = "closed", close, error: cause }) {
     this.#news = {};
     this.#wake("removeEventListener");
-    const error = new HubError(code ?? "closed", close?.reason);
+    const words = close?.reason.startsWith(`${code}:`) ? close.reason.slice(code.length + 1).trim() : "";
+    const error = cause instanceof HubError && cause.code === code ? cause : new HubError(code, words);
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
-    for (const stream of [...this.#streams]) stream.end(code && error);
+    for (const stream of [...this.#streams]) stream.end(this.#status.code && error);
   }
 
   // --- Requests
@@ -357,15 +346,6 @@ export class HubClient {
   }
 
   // --- Hints
-
-  #renewLater() {
-    clearTimeout(this.#renewal);
-    if (this.state !== "open" || this.#expires === undefined) return;
-    const left = this.#expires * 1000 - Date.now();
-    const part = RENEW_FROM + Math.random() * (RENEW_TO - RENEW_FROM);
-    const delay = left > 0 ? Math.min(left * part, LONGEST_TIMER) : RENEW_BLIND;
-    this.#renewal = setTimeout(() => this.#feed({ kind: "expiring" }), delay);
-  }
 
   /** Listens to what a browser tells of the network. @param {"addEventListener" | "removeEventListener"} what */
   #wake(what) {

@@ -70,7 +70,7 @@ test("a refusal rejects connect, ends iterations, and is told with code and reas
   const client = make();
   const events = client.events();
   const next = assert.rejects(events.next(), { name: "HubError", code: "token_signature" });
-  const connected = assert.rejects(client.connect(), { code: "token_signature", detail: "token_signature: It is wrong." });
+  const connected = assert.rejects(client.connect(), { code: "token_signature", detail: "It is wrong." });
   await settled();
   FakeSocket.last.end(1008, "token_signature: It is wrong.");
   await Promise.all([next, connected]);
