@@ -165,13 +165,12 @@ def test_a_reload_keeps_who_is_signed_in_and_what_they_follow(
     expect(console.page.locator("#who")).to_have_text("alice")
 
 
-def test_a_session_that_ended_meanwhile_is_told_after_a_reload(
-    hub_server: HubProcess, open_console: OpenConsole
-) -> None:
+def test_a_session_that_ended_meanwhile_is_told(hub_server: HubProcess, open_console: OpenConsole) -> None:
     hub_server.add_user("alice")
     console = open_console(hub_server).sign_in("alice")
+    console.page.goto("about:blank")
     hub_server.call("PATCH", "/v1/users/alice", json={"password": "another password"})
-    console.page.reload()
+    console.open()
     expect(console.refusal).to_contain_text("Sign in again")
     expect(console.page.get_by_label("User name")).to_be_visible()
     console.sign_in("alice", "another password")
