@@ -101,6 +101,7 @@ class Handover:
         self._offer: Event | None = None
         self._offers = 0
         self._had = False
+        self._busy = False
         self._error: Exception | None = None
         self._over = False
 
@@ -108,8 +109,12 @@ class Handover:
 
     def put(self, item: Event | Reset | Mark, size: int = 0) -> None:
         """Add an item; ``size`` in bytes. Always takes it: whoever reads the socket looks at ``size`` first."""
-        if isinstance(item, Mark) and self._items and isinstance(self._items[-1][0], Mark):
-            self._items.pop()
+        if isinstance(item, Mark):
+            if not self._items and not self._busy:
+                self._move(item.cursor)
+                return
+            if self._items and isinstance(self._items[-1][0], Mark):
+                self._items.pop()
         self._items.append((item, size))
         self.size += size
         self.changed.notify()
@@ -133,6 +138,7 @@ class Handover:
             if not self._items:
                 break
             item, size = self._items.popleft()
+            self._busy = True
             if isinstance(item, Event):
                 await self._hand(item)
             else:
@@ -140,6 +146,7 @@ class Handover:
                 if isinstance(item, Reset):
                     for callback in tuple(self._on_reset):
                         await call(callback, item)
+            self._busy = False
             self.size -= size
             self.changed.notify()
         self._over = True
