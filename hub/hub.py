@@ -200,7 +200,7 @@ class Hub:
         session = Session(principal, client, address, link, outbox, wanted, time.time())
         self.registry.add(session)
         self.counters.opened += 1
-        self._sweeper.expect_expiry(session)
+        self._sweeper.enter(session)
         outbox.control(
             wire.welcome(
                 connection=session.id,

@@ -22,6 +22,8 @@ _TICK = 0.25
 """Seconds between sweeps: how late an expired token's connection may be closed."""
 _SLICE = 500
 """Connections handled before others get a turn."""
+_SPARE = 1000
+"""Ends of tokens whose connections are gone that are kept, besides one for each connection."""
 
 
 class Sweeper:
@@ -31,12 +33,12 @@ class Sweeper:
         self._hub = hub
         self._stall_timeout = stall_timeout
         self._cursor_interval = cursor_interval
-        self._ping_interval = ping_interval
-        # Those who are still to be asked in this round, and how many a sweep asks so that a round takes an interval.
-        self._to_ping: list[Session] = []
-        self._pings = 1
-        # (Unix time, session id). Ids, not sessions: one that ends early must not be kept alive until its token ends.
+        # A sweep asks the connections of one slot whether they live, the next one those of the next, so that all are
+        # asked once in an interval. Ids, not sessions, here and below: what has ended is not to be kept alive.
+        self._slots: list[list[str]] = [[] for _ in range(math.ceil(ping_interval / _TICK))]
+        self._slot = 0
         self._expiries: list[tuple[float, str]] = []
+        """(Unix time, session id), the earliest first."""
         self._blocked: set[Session] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -50,9 +52,18 @@ class Sweeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def enter(self, session: Session) -> None:
+        """A connection began: it is asked for the first time after a whole interval."""
+        self._slots[self._slot].append(session.id)
+        self.expect_expiry(session)
+
     def expect_expiry(self, session: Session) -> None:
         """Close the session when its principal's time is over, unless that was renewed by then."""
         heapq.heappush(self._expiries, (session.principal.expires_at, session.id))
+        # Clients that come and go leave theirs behind, for as long as their tokens would have lived.
+        if len(self._expiries) > 2 * len(self._hub.registry) + _SPARE:
+            self._expiries = [(living.principal.expires_at, living.id) for living in self._hub.registry]
+            heapq.heapify(self._expiries)
 
     def watch(self, session: Session) -> None:
         """The session's transport is full: from now on it has to make progress."""
@@ -65,16 +76,12 @@ class Sweeper:
 
     async def _run(self) -> None:
         next_cursors = time.monotonic() + self._cursor_interval
-        next_round = time.monotonic() + self._ping_interval
         while True:
             await asyncio.sleep(_TICK)
             try:
                 self._end_expired()
                 self._evict_stalled()
-                self._ping()
-                if time.monotonic() >= next_round:
-                    next_round = time.monotonic() + self._ping_interval
-                    self._begin_round()
+                self._ping_next()
                 if time.monotonic() >= next_cursors:
                     next_cursors = time.monotonic() + self._cursor_interval
                     await self._send_cursors()
@@ -106,22 +113,24 @@ class Sweeper:
                 session.link.abort()
                 self._hub.close(session)
 
-    def _begin_round(self) -> None:
-        """Ask every connection whether it lives, spread over the interval; one that is silent for a round is cut.
+    def _ping_next(self) -> None:
+        """Ask the connections of the next slot; one that was silent since it was asked last is cut.
 
         So a dead peer is held for one to two intervals.
         """
-        self._ping(len(self._to_ping))
-        self._to_ping = list(self._hub.registry)
-        self._pings = math.ceil(len(self._to_ping) * _TICK / self._ping_interval)
-
-    def _ping(self, count: int | None = None) -> None:
-        for _ in range(min(len(self._to_ping), self._pings if count is None else count)):
-            session = self._to_ping.pop()
-            if session in self._hub.registry and not session.link.ping():
+        self._slot = (self._slot + 1) % len(self._slots)
+        living = []
+        for session_id in self._slots[self._slot]:
+            session = self._hub.registry.get(session_id)
+            if session is None:
+                continue
+            if session.link.ping():
+                living.append(session_id)
+            else:
                 log.info("%s of %s is dead: no answer to a ping", session.id, session.principal.source)
                 session.link.abort()
                 self._hub.close(session)
+        self._slots[self._slot] = living
 
     async def _send_cursors(self) -> None:
         sessions = list(self._hub.registry)
