@@ -129,7 +129,7 @@ class AsyncClient:
         ]
         try:
             async with asyncio.timeout(self._open_timeout):
-                await self._runtime.until_open()
+                await self._runtime.until_first_open()
         except TimeoutError:
             cause = self._runtime.cause
             await self.close()

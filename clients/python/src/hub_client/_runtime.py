@@ -80,6 +80,7 @@ class Runtime:
         self._told_cursor = core.cursor
         self._requests: dict[int, asyncio.Future[_core.Settle]] = {}
         self._wanting = 0
+        self._was_open = False
         self._outgoing: deque[str] = deque()
 
     # --- For the client
@@ -100,6 +101,12 @@ class Runtime:
     def stop(self) -> None:
         """Let the core stop. The task that runs is to be cancelled then."""
         self._do(self._core.stop())
+
+    async def until_first_open(self) -> None:
+        """Wait until there has been a connection; it may be over already. Raises why the client stopped before."""
+        await self._changed.until(lambda: self._was_open or self._core.state is State.STOPPED)
+        if not self._was_open:
+            self.require_running()
 
     async def until_open(self) -> None:
         """Wait for a connection; raises why the client stopped, if it does."""
@@ -275,6 +282,7 @@ class Runtime:
     def _notify(self, kind: str, fields: Frame, size: int) -> None:
         match kind:
             case "open":
+                self._was_open = True
                 log.info("Connected to %s", self._base)
             case "reset":
                 assert self._core.cursor is not None
