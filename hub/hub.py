@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from hub import catchup, policy, wire
 from hub.engine.base import Engine
@@ -380,7 +381,17 @@ class Hub:
             raise HubError("too_many_topics", f"A connection may have {self._limits.max_topics} topics.")
 
     def _catch_up(self, session: Session) -> None:
-        if session not in self._pumps and session in self.registry:
+        # One that is over may not be forgotten yet: its callback comes a turn of the loop later.
+        known = self._pumps.get(session)
+        if (known is None or known.done()) and session in self.registry:
             pump = asyncio.create_task(catchup.run(self, session), name=f"catch-up-{session.id}")
             self._pumps[session] = pump
-            pump.add_done_callback(lambda _: self._pumps.pop(session, None))
+            pump.add_done_callback(partial(self._caught_up, session))
+
+    def _caught_up(self, session: Session, pump: asyncio.Task[None]) -> None:
+        if self._pumps.get(session) is pump:
+            del self._pumps[session]
+        if not pump.cancelled() and (failure := pump.exception()) is not None:
+            # Without a catch-up it would be connected and get nothing.
+            log.error("the catch-up of %s failed", session.id, exc_info=failure)
+            self.dismiss(session, "internal")
