@@ -43,10 +43,7 @@ class Link(Protocol):
         """Cut the connection now, whatever is unsent."""
 
     def ping(self) -> bool:
-        """Ask the peer whether it lives; False if nothing was heard of it since it was asked last.
-
-        True also while bytes wait before the question: such a peer is slow, not dead, and its progress is watched.
-        """
+        """Ask the peer whether it lives; False if nothing was heard of it since it was asked last."""
 
 
 class State(Enum):

@@ -66,12 +66,12 @@ class Sweeper:
             heapq.heapify(self._expiries)
 
     def watch(self, session: Session) -> None:
-        """The session's transport is full: from now on it has to make progress."""
+        """Bytes wait in the session's transport: from now on it has to make progress."""
         session.stalled_since, session.stalled_bytes = time.monotonic(), session.link.pending()
         self._blocked.add(session)
 
     def forget(self, session: Session) -> None:
-        """The session's transport takes more again, or it ended."""
+        """The session's transport takes more again, or the session ended."""
         self._blocked.discard(session)
 
     async def _run(self) -> None:
@@ -99,7 +99,9 @@ class Sweeper:
         now = time.monotonic()
         for session in list(self._blocked):
             pending = session.link.pending()
-            if pending < session.stalled_bytes:
+            if pending == 0:
+                self._blocked.discard(session)
+            elif pending < session.stalled_bytes:
                 session.stalled_since, session.stalled_bytes = now, pending
             elif now - session.stalled_since > self._stall_timeout:
                 log.warning(
@@ -116,7 +118,8 @@ class Sweeper:
     def _ping_next(self) -> None:
         """Ask the connections of the next slot; one that was silent since it was asked last is cut.
 
-        So a dead peer is held for one to two intervals.
+        So a dead peer is held for one to two intervals. While bytes wait before the question it is slow, not dead: then
+        it has to make progress, also if it is so little that its transport is not full.
         """
         self._slot = (self._slot + 1) % len(self._slots)
         living = []
@@ -124,8 +127,13 @@ class Sweeper:
             session = self._hub.registry.get(session_id)
             if session is None:
                 continue
+            waiting = session.link.pending()
             if session.link.ping():
                 living.append(session_id)
+            elif waiting:
+                living.append(session_id)
+                if session not in self._blocked:
+                    self.watch(session)
             else:
                 log.info("%s of %s is dead: no answer to a ping", session.id, session.principal.source)
                 session.link.abort()

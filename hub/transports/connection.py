@@ -74,7 +74,8 @@ class Connection(asyncio.Protocol):
         self._parser: Protocol | None = None
         # Bytes given to the parser that are not accounted for by whole frames yet.
         self._open_bytes = 0
-        self._fragments: list[bytes] | None = None
+        # The opcode of a message in pieces, and what came of it.
+        self._fragments: bytearray | None = None
         self._inbox: list[str | None] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._cut_off: asyncio.TimerHandle | None = None
@@ -131,7 +132,7 @@ class Connection(asyncio.Protocol):
         alive, self._heard = self._heard, False
         if not self._closing:
             self._transport.write(_PING)
-        return alive or self._transport.get_write_buffer_size() > len(_PING)
+        return alive
 
     # --- asyncio.Protocol
 
@@ -221,13 +222,13 @@ class Connection(asyncio.Protocol):
             self._receive(frame.opcode, frame.data)
             return
         if frame.opcode is not Opcode.CONT:
-            self._fragments = [bytes([frame.opcode])]
+            self._fragments = bytearray([frame.opcode])
         assert self._fragments is not None, "the parser refuses a continuation of nothing"
-        self._fragments.append(bytes(frame.data))
+        # One buffer and not a list: its size is bounded by the parser, the number of empty pieces is not.
+        self._fragments += frame.data
         if frame.fin:
-            (opcode,), *pieces = self._fragments
-            self._fragments = None
-            self._receive(Opcode(opcode), b"".join(pieces))
+            whole, self._fragments = self._fragments, None
+            self._receive(Opcode(whole[0]), whole[1:])
 
     def _receive(self, opcode: Opcode, message: bytes | bytearray | memoryview) -> None:
         text = None

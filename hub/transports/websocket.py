@@ -54,6 +54,10 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
             log.info("refused %s: %s", _address(websocket), refusal.code)
             connection.close(refusal.kind.close, refusal.close_reason)
             return
+        except Exception:
+            # Nobody else would: without a session, nothing watches over it.
+            connection.close(1011, "internal")
+            raise
         log.info("opened %s for %s from %s", session.id, session.principal.source, session.address)
         connection.begin(session, early)
 

@@ -281,3 +281,17 @@ async def test_a_stuck_reader_that_resets_is_released_at_once(start_hub: Callabl
     rude.reset()
     await eventually(hub.metrics, lambda seen: seen["hub_connections"] == 0, 3)
     assert "evicted" not in hub.log()
+
+
+async def test_one_who_is_stuck_with_little_is_cut_off_too(start_hub: Callable[..., HubProcess]) -> None:
+    """What waits for it does not fill its transport: no back-pressure tells of it, only that it takes nothing."""
+    hub = start_hub(stall_timeout=1, ping_interval=1)
+    stuck, _ = await welcomed(hub, hub.add_user("alice", subscribe=["news"]), topics="news", receive_buffer=KERNEL)
+    pending = 0
+    while not pending:
+        await publish(hub, range(1), size=2000)
+        pending = hub.call("GET", "/v1/connections")[0]["pending_bytes"]
+    assert pending < 10_000
+    await eventually(hub.metrics, lambda seen: seen["hub_connections_evicted_total"] == 1, 6)
+    assert hub.metrics()["hub_connections"] == 0
+    stuck.cut()
