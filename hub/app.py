@@ -52,8 +52,8 @@ class Application:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Identity and hub, started and, whatever happens, stopped. Raises ``OSError`` or ``HubError``."""
-        await self.identity.start()
         try:
+            await self.identity.start()
             await self.hub.start()
             try:
                 yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from hub.hub import Hub
 
@@ -16,8 +17,11 @@ log = logging.getLogger("hub.drain")
 _BATCHES = 20
 
 
-async def drain(hub: Hub, seconds: float) -> None:
-    """Send every client away over at most half of ``seconds``, wait for them, then cut off the rest."""
+async def drain(hub: Hub, seconds: float, *, cut_short: Callable[[], bool] = lambda: False) -> None:
+    """Send every client away over at most half of ``seconds``, wait for them, then cut off the rest.
+
+    ``cut_short`` is asked now and then; once it says so, there is no more waiting.
+    """
     sessions = hub.begin_drain()
     if sessions:
         log.info("sending %d connections away", len(sessions))
@@ -29,8 +33,9 @@ async def drain(hub: Hub, seconds: float) -> None:
         for session in sessions[start : start + size]:
             session.outbox.flush()
             hub.dismiss(session, "restarting")
-        await asyncio.sleep(pause)
-    while loop.time() < deadline and any(session.link.pending() for session in sessions):
+        if not cut_short():
+            await asyncio.sleep(pause)
+    while loop.time() < deadline and not cut_short() and any(session.link.pending() for session in sessions):
         await asyncio.sleep(0.05)
     for session in sessions:
         if session.link.pending():

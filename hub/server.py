@@ -11,8 +11,11 @@ import fcntl
 import logging
 import math
 import os
+import resource
+import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -29,7 +32,6 @@ from hub.transports.protocol import HubProtocol
 
 log = logging.getLogger("hub.server")
 
-
 _KERNEL_BUFFER = 64 * 1024
 """Bytes of one connection that the kernel takes before the network does."""
 
@@ -45,13 +47,25 @@ class HubServer(uvicorn.Server):
         super().__init__(config)
         self._hub = hub
         self._drain_timeout = drain_timeout
+        self.on_started: Callable[[], None] = lambda: None
+        """Called once connections are taken."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        await super().startup(sockets)
+        self.on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more, send the clients away in batches, then do what uvicorn does."""
         for server in self.servers:
             server.close()
-        await drain(self._hub, 0 if self.force_exit else self._drain_timeout)
+        await drain(self._hub, self._drain_timeout, cut_short=lambda: self.force_exit)
         await super().shutdown(sockets)
+        if self.server_state.tasks:  # It was cut short. A request whose connection ends, ends in order.
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HubHttpProtocol):
+                    connection.transport.abort()
+            await asyncio.wait(self.server_state.tasks, timeout=1)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, the second cuts short. Not recorded, so that uvicorn does not raise it again."""
@@ -63,6 +77,7 @@ class HubServer(uvicorn.Server):
 def run(settings: Settings) -> int:
     """Serve until a signal comes; the process's exit code. Raises ``StartError``."""
     ops.configure_logging(settings.log_level)
+    _raise_file_limit()
     with _data_directory(settings.data_dir), _listening_socket(settings) as sock:
         try:
             application = Application(settings)
@@ -82,7 +97,7 @@ def run(settings: Settings) -> int:
                 timeout_graceful_shutdown=math.ceil(settings.drain_timeout) + 1,
             )
             server = HubServer(config, application.hub, settings.drain_timeout)
-            with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            with _signals_for(server), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
                 runner.run(_serve(application, server, sock))
         except (OSError, HubError) as error:
             raise StartError(f"The hub cannot start: {_reason(error)}.") from error
@@ -92,9 +107,27 @@ def run(settings: Settings) -> int:
 async def _serve(application: Application, server: HubServer, sock: socket.socket) -> None:
     async with application.running():
         password = await application.identity.bootstrap()
-        _greet(application.settings, sock, password)
+        server.on_started = partial(_greet, application.settings, sock, password)
         await server.serve(sockets=[sock])
-        log.info("stopped")
+    log.info("stopped")
+
+
+@contextlib.contextmanager
+def _signals_for(server: HubServer) -> Iterator[None]:
+    """A signal ends the hub in order at any time: uvicorn listens to them only while it serves, not while we start."""
+    before = {sig: signal.signal(sig, server.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
+
+
+def _raise_file_limit() -> None:
+    """As many connections as the system lets us have: the usual soft limit (1,024) is for programs that use select."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS has a lower limit of its own.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _greet(settings: Settings, sock: socket.socket, password: str | None) -> None:

@@ -163,7 +163,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ").rstrip(".")
         where = f"{PREFIX}{name.upper()} (or {name} in hub.toml)" if name else "The settings"
         raise SettingsError(f"{where}: {message}.") from None
 

@@ -107,7 +107,10 @@ class SqliteEngine:
         try:
             connection, self._extent = await asyncio.to_thread(sqlite_log.open_writer, self._path)
         except sqlite3.Error as error:
-            raise OSError(f"the log {self._path} cannot be opened: {error}") from error
+            raise OSError(
+                f"the log {self._path} cannot be opened ({error}); restore it from a backup, or move it and the files "
+                "beside it that begin with its name away to begin an empty one"
+            ) from error
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="log-reader")
         self._writer = threading.Thread(target=self._write_loop, args=(connection,), name="log-writer")
         self._writer.start()

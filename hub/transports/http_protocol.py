@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 MAX_HEAD = 32 * 1024
 """Bytes of a request line and its headers. A token has at most 4 KiB."""
 _PATIENCE = 20.0
+_LAST_WORDS = 1.0
+"""Seconds that a request has to become whole, and an answer to be read, once the server stops."""
 
 
 class _TooLong(Exception):
@@ -51,6 +53,12 @@ class HubHttpProtocol(HttpToolsProtocol):
         """From here on it is another protocol's connection."""
         self._watch.cancel()
         super().handle_websocket_upgrade()
+
+    def shutdown(self) -> None:
+        """The server stops: what the application still has to say is waited for, the client no longer."""
+        super().shutdown()
+        self._watch.cancel()
+        self._watch = self.loop.call_later(_LAST_WORDS, self._give_up)
 
     def data_received(self, data: bytes) -> None:
         """Take it if the request's head is not too long by now."""
@@ -100,6 +108,10 @@ class HubHttpProtocol(HttpToolsProtocol):
         ]
         self.transport.write(b"".join(head) + body.encode())
         self.transport.close()
+
+    def _give_up(self) -> None:
+        if self._in_request or self.transport.get_write_buffer_size():
+            self.transport.abort()
 
     def _look(self) -> None:
         """Give up a connection that waits for a client who does nothing."""
