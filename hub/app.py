@@ -84,7 +84,7 @@ class Application:
         )
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
         pages.install(app)
-        app.add_middleware(BodyLimit, limit=settings.max_request_bytes)
+        app.add_middleware(BodyLimit, limit=settings.max_request_bytes, large_paths=("/v1/events",))
         app.add_middleware(SecurityHeaders)
         if settings.allowed_origins:
             app.add_middleware(

@@ -91,7 +91,7 @@ class Settings(BaseModel):
     max_event_bytes: int = Field(64 * 1024, ge=256, le=1 << 20)
     """Largest event (its JSON as sent to receivers)."""
     max_request_bytes: int = Field(8 << 20, ge=1024)
-    """Largest HTTP request body."""
+    """Largest HTTP request that publishes; all others have at most 64 KiB."""
 
     allowed_origins: tuple[str, ...] = ()
     """Browser origins (``https://app.example.com``) that may use the API and the socket besides the hub's own. ``*``

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ log = logging.getLogger("hub.websocket")
 
 _GOODBYE = 5.0
 """Seconds for the peer to answer a close frame (RFC 6455, 7.1.1) before the connection is cut."""
+_TURN = 16
+"""Frames of one peer that are answered before others get a turn."""
 _PING = b"\x89\x00"
 """A ping without a payload, as a whole frame."""
 
@@ -65,6 +68,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_worker",
         "_writable",
+        "_written",
     )
 
     def __init__(self, transport: asyncio.Transport, around: Surroundings) -> None:
@@ -76,13 +80,14 @@ class Connection(asyncio.Protocol):
         self._open_bytes = 0
         # The opcode of a message in pieces, and what came of it.
         self._fragments: bytearray | None = None
-        self._inbox: list[str | None] | None = None
+        self._inbox: deque[str | None] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._cut_off: asyncio.TimerHandle | None = None
         # How it ended, for the log.
         self._ended: str | None = None
         self._heard = True
         self._writable = True
+        self._written = 0
         self._reading = True
         self._closing = False
         self._lost = False
@@ -99,9 +104,9 @@ class Connection(asyncio.Protocol):
     def write(self, parts: Sequence[wire.Frame | wire.Chunk]) -> None:
         """See ``Link``. After the connection ended or said goodbye, frames go nowhere."""
         if not self._closing:
-            self._transport.write(
-                parts[0].websocket if len(parts) == 1 else b"".join([part.websocket for part in parts])
-            )
+            data = parts[0].websocket if len(parts) == 1 else b"".join([part.websocket for part in parts])
+            self._written += len(data)
+            self._transport.write(data)
 
     def is_writable(self) -> bool:
         """See ``Link``."""
@@ -110,6 +115,10 @@ class Connection(asyncio.Protocol):
     def pending(self) -> int:
         """See ``Link``."""
         return 0 if self._lost else self._transport.get_write_buffer_size()
+
+    def taken(self) -> int:
+        """See ``Link``. Pings and the like are not counted as written, so it may be a few bytes short."""
+        return self._written - self.pending()
 
     def close(self, code: int, reason: str) -> None:
         """See ``Link``."""
@@ -132,7 +141,8 @@ class Connection(asyncio.Protocol):
         alive, self._heard = self._heard, False
         if not self._closing:
             self._transport.write(_PING)
-        return alive
+        # While its request is carried out the peer is not read, so nothing can be heard of it.
+        return alive or not self._reading
 
     # --- asyncio.Protocol
 
@@ -239,21 +249,31 @@ class Connection(asyncio.Protocol):
                 self.close(1007, "frame_invalid: not UTF-8")  # RFC 6455, 8.1.
                 return
         if self._inbox is None:
-            self._inbox = []
+            self._inbox = deque()
         self._inbox.append(text)
         if self._worker is None:
             self._read(False)
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
-        """Answer the peer's frames one by one; only then are more of them read."""
+        """Answer the peer's frames one by one; only then are more of them read.
+
+        Before each, what waits in the outbox is handed to the transport. So answers cannot pile up there, and one that
+        names a cursor stands behind everything up to it: an overflow cannot drop events that it claims were sent.
+        """
         session = self._session
+        handled = 0
         try:
             while session is not None and self._inbox and await session.until_writable():
-                text = self._inbox.pop(0)
-                answer = await self._around.answer(session, text)
+                session.outbox.resume()
+                if not self._writable:
+                    continue
+                answer = await self._around.answer(session, self._inbox.popleft())
                 if answer is not None:
                     session.outbox.control(answer)
+                handled += 1
+                if handled % _TURN == 0:
+                    await asyncio.sleep(0)
         except Exception:
             log.exception("a frame of %s failed", session.id if session else "nobody")
             self.close(1011, "internal")

@@ -42,7 +42,7 @@ class Dialogue:
                 hub.unsubscribe(session, [Topic(name) for name in request.topics])
                 return self._standing(session, request.ref)
             case wire.Publish():
-                exclude = () if request.echo else (session.client,)
+                exclude = () if request.echo else (session.own_name,)
                 [receipt] = await hub.publish(session.principal, [request.event], exclude=exclude)
                 return wire.ok(request.ref, receipt=wire.receipt_fields(receipt, hub.engine.epoch))
             case wire.Auth():

@@ -102,7 +102,7 @@ def router(hub: Hub, authenticate: Authenticate) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait if there is nothing yet.")] = 0,
     ) -> Response:
-        names = [model.topic(name) for name in topics.split(",") if name]
+        names = list(dict.fromkeys(model.topic(name) for name in topics.split(",") if name))
         policy.require(reader, Action.SUBSCRIBE, names)
         if len(names) > MAX_BATCH:
             raise HubError("too_many_topics")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,24 +19,30 @@ _DOCS_POLICY = _PAGE_POLICY.replace("-src 'self';", "-src 'self' 'unsafe-inline'
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
+_SMALL = 64 * 1024
+
+
 class BodyLimit:
-    """Refuses a request body over ``limit`` bytes (413) before it is held in memory.
+    """Refuses a request body over ``limit`` bytes (413) before it is held in memory, or over 64 KiB where it is none of
+    ``large_paths``: FastAPI reads and parses most bodies before it asks who sent them.
 
     FastAPI's own ``max_body_size`` does as much, but answers in plain text where all our errors are problems.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, large_paths: Collection[str]) -> None:
         self._app = app
         self._limit = limit
+        self._large_paths = large_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = HubError("request_too_large", f"A request may have {self._limit} bytes.")
+        limit = self._limit if scope["path"] in self._large_paths else min(self._limit, _SMALL)
+        refusal = HubError("request_too_large", f"The body of this request may have {limit} bytes.")
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not length.isdigit() or int(length) > self._limit:
+        if not length.isdigit() or int(length) > limit:
             await render(refusal)(scope, receive, send)
             return
         taken = 0
@@ -43,7 +51,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._limit:
+            if taken > limit:
                 raise refusal
             return message
 

@@ -178,7 +178,9 @@ async def test_an_upload_that_breaks_off_is_no_news(hub: HubProcess, path: str) 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/users", "/v1/auth/login"])
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_over_the_limit_is_413(hub: HubProcess, path: str, chunked: bool) -> None:
-    body = b'"' + b"x" * (MEBIBYTE + 10) + b'"'
+    # Only those who publish have much to say; what others say is read before the hub knows who they are.
+    limit = MEBIBYTE if path == "/v1/events" else 65536
+    body = b'"' + b"x" * limit + b'"'
     content = (body[start : start + 65536] for start in range(0, len(body), 65536)) if chunked else body
     headers = hub.admin_headers() | {"Content-Type": "application/json"}
     response = await asyncio.to_thread(hub.http.post, path, content=content, headers=headers)
