@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.openapi.models import OpenAPI
 from fastapi.routing import iter_route_contexts
+from sqlalchemy.exc import OperationalError
 
 from hub.app import Application
 from hub.settings import Settings
@@ -129,6 +132,37 @@ def test_the_document_tells_of_every_route(app: FastAPI) -> None:
 
 def test_it_asks_twice_for_the_same_document(app: FastAPI) -> None:
     assert app.openapi() == app.openapi()
+
+
+# --- Failures
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), 503, "log_unavailable"),
+        (ZeroDivisionError("division by zero"), 500, "internal"),
+    ],
+)
+async def test_what_fails_inside_is_a_problem_that_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, status: int, code: str
+) -> None:
+    application = Application(Settings(data_dir=tmp_path))
+
+    async def login(*_: str) -> None:
+        raise failure
+
+    monkeypatch.setattr(application.identity, "login", login)
+    transport = httpx.ASGITransport(application.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
+        response = await client.post("/v1/auth/login", json={"username": "a", "password": "hunter22"})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert str(failure) not in response.text
+    assert "hunter22" not in response.text
+    # uvicorn ends the connection after a failure that nobody foresaw.
+    assert response.headers.get("connection") == ("close" if status == 500 else None)
 
 
 # --- Browsers

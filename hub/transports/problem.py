@@ -108,4 +108,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
-        return render(HubError("internal"))
+        response = render(HubError("internal"))
+        # uvicorn ends the connection; a client that is not told would put its next request on it.
+        response.headers["Connection"] = "close"
+        return response
