@@ -246,7 +246,7 @@ export class HubClient {
     const frame = (/** @type {any} */ frame) => {
       if (frame?.type === "welcome" && this.state === "connecting") this.#news = { welcome: frame };
       this.#feed({ kind: "frame", frame });
-      if (missed !== null && frame?.type === "event" && frame.cursor !== undefined) missed += 1;
+      if (missed !== null && frame?.type === "event" && frame.cursor != null) missed += 1;
       if (missed !== null && frame?.type === "cursor") {
         this.#emitter.emit("resumed", { events: missed });
         missed = null;
@@ -363,7 +363,7 @@ export class HubClient {
 
 /** @param {Record<string, any>} frame @returns {HubEvent} */
 function flat({ topic, cursor = null, event }) {
-  return { ...event, topic, cursor };
+  return { source: "", time: "", data: null, ...event, topic, cursor };
 }
 
 /** 16 random letters and digits; not `randomUUID`, which browsers keep from pages without TLS. */

@@ -131,7 +131,7 @@ export class Core {
         return this.#welcome(frame);
       case "event":
         this.#move(frame);
-        return [{ do: "deliver", ...frame }];
+        return [{ ...frame, do: "deliver" }];
       case "cursor":
         this.#move(frame);
         return [];
@@ -143,8 +143,8 @@ export class Core {
       case "ok":
         return this.#answer(frame, true);
       case "error":
-        if (frame["ref"] !== null) return this.#answer(frame, false);
-        return [{ do: "notify", kind: "error", code: frame["code"], detail: frame["detail"] }];
+        if (frame["ref"] != null) return this.#answer(frame, false);
+        return [{ do: "notify", kind: "error", code: frame["code"], detail: frame["detail"] ?? null }];
       default:
         return []; // a newer hub says more than this client knows
     }
@@ -167,10 +167,9 @@ export class Core {
   }
 
   /** @param {Frame} frame @returns {Output[]} */
-  #presence({ topic, action, users, user }) {
-    if (action === "state") return [{ do: "notify", kind: "presence", topic, action, users }];
-    if (action === "join" || action === "leave") return [{ do: "notify", kind: "presence", topic, action, user }];
-    return [];
+  #presence({ type: _, ...fields }) {
+    const known = ["state", "join", "leave"].includes(fields["action"]);
+    return known ? [{ ...fields, do: "notify", kind: "presence" }] : [];
   }
 
   /** @param {Frame} frame @param {boolean} ok @returns {Output[]} */
@@ -271,6 +270,6 @@ export class Core {
 
   /** @param {Frame} frame */
   #move({ cursor }) {
-    if (cursor !== undefined) this.cursor = cursor;
+    if (typeof cursor === "string") this.cursor = cursor;
   }
 }

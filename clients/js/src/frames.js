@@ -1,7 +1,11 @@
-// What makes a frame from the hub one: the fields that this client relies on. Unknown types and fields are no error.
+// What makes a frame from the hub one: the fields that docs/protocol.md, section 5, says it needs. Unknown types, actions
+// and fields are no error.
 
 /** @param {unknown} value */
 const isText = (value) => typeof value === "string";
+
+/** @param {unknown} value */
+const isRef = (value) => isText(value) || Number.isInteger(value);
 
 /** @param {any} value @param {...string} names */
 const hasText = (value, ...names) => names.every((name) => isText(value[name]));
@@ -10,17 +14,16 @@ const hasText = (value, ...names) => names.every((name) => isText(value[name]));
 const CHECKS = {
   welcome: (frame) => hasText(frame, "cursor"),
   event: ({ cursor, topic, event }) =>
-    (cursor === undefined || isText(cursor)) &&
-    isText(topic) &&
-    isObject(event) &&
-    hasText(event, "id", "type", "source", "time"),
+    (cursor == null || isText(cursor)) && isText(topic) && isObject(event) && hasText(event, "id", "type"),
   cursor: (frame) => hasText(frame, "cursor"),
   reset: (frame) => hasText(frame, "reason", "cursor"),
-  presence: ({ topic, action, users, user }) =>
-    isText(topic) &&
-    (action === "state" ? Array.isArray(users) && users.every(isText) : isText(action) && isText(user)),
-  ok: ({ ref, cursor }) => ref != null && (cursor === undefined || isText(cursor)),
-  error: ({ ref, code }) => ref !== undefined && isText(code),
+  presence: ({ topic, action, users, user }) => {
+    if (!isText(topic) || !isText(action)) return false;
+    if (action === "state") return Array.isArray(users) && users.every(isText);
+    return (action !== "join" && action !== "leave") || isText(user);
+  },
+  ok: ({ ref }) => isRef(ref),
+  error: ({ ref, code }) => isText(code) && (ref == null || isRef(ref)),
 };
 
 /** @param {unknown} frame @returns {frame is Record<string, any>} */

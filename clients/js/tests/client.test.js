@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { HubClient, HubError } from "../src/index.js";
-import { countTimers, FakeSocket, fakeFetch, fakeWindow, settled } from "./fake.js";
+import { countTimers, FakeSocket, fakeFetch, fakeWindow, settled, vectors } from "./fake.js";
 
 /** @type {number} what Math.random returns */
 let chance = 0.5;
@@ -235,6 +235,26 @@ test("a frame that is no JSON is told as an error and ends nothing", async () =>
   FakeSocket.last.say({ type: "error", ref: null, code: "frame_invalid", detail: "No." });
   assert.deepEqual(errors, ["frame_invalid", "frame_invalid"]);
   assert.equal(client.state, "open");
+});
+
+test("no frame of the vectors ends anything; each that is none is told", async () => {
+  const client = await open();
+  const rows = vectors("wire", "from-hub").flatMap(({ frames }) => frames);
+  const errors = /** @type {any[]} */ ([]);
+  const events = /** @type {any[]} */ ([]);
+  client.on("error", (error) => errors.push(error));
+  client.on("event", (event) => events.push(event));
+  for (const { why, text, expect } of rows) {
+    const before = errors.length;
+    FakeSocket.last.say(text);
+    const told = expect.is === "garbage" || (expect.frame?.type === "error" && expect.frame.ref == null);
+    assert.equal(errors.length - before, told ? 1 : 0, why);
+  }
+  assert.equal(client.state, "open");
+  const bare = events.filter(({ source }) => source === "");
+  assert.deepEqual(bare, [
+    { id: "7", type: "order.paid", source: "", time: "", data: null, topic: "orders", cursor: "e1:11" },
+  ]);
 });
 
 test("the network coming back ends the wait at once", async (t) => {

@@ -1,19 +1,21 @@
 // The state machine against the vectors that every client of the hub is held to.
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { Core } from "../src/core.js";
+import { vectors } from "./fake.js";
 
-const folder = new URL("../../../tests/vectors/client/", import.meta.url);
-const names = readdirSync(folder).filter((name) => name.endsWith(".json"));
+const client = vectors("client");
+const wire = vectors("wire", "from-hub");
 
-test("there are vectors", () => assert.ok(names.length > 0));
+test("there are vectors", () => {
+  assert.ok(client.length > 50);
+  assert.equal(wire.length, 2);
+});
 
-for (const name of names) {
-  const vector = JSON.parse(readFileSync(new URL(name, folder), "utf8"));
-  test(`${name}: ${vector.name}`, () => {
+for (const vector of client) {
+  test(`client: ${vector.name}`, () => {
     const core = new Core(vector);
     for (const [index, step] of vector.steps.entries()) {
       const outputs = core.handle(step.in);
@@ -22,4 +24,34 @@ for (const name of names) {
       if (step.cursor !== undefined) assert.equal(core.cursor, step.cursor, `cursor after step ${index}`);
     }
   });
+}
+
+for (const { why, text, expect } of wire.flatMap(({ frames }) => frames)) {
+  test(`wire: ${why}`, () => {
+    const frame = json(text);
+    const core = new Core({ client: "tab-00000001" });
+    core.handle({ kind: "start" });
+    core.handle({ kind: "token", value: "jwt" });
+    if (frame?.type !== "welcome") core.handle({ kind: "frame", frame: { type: "welcome", cursor: "e1:0" } });
+    const before = [core.state, core.cursor];
+    const outputs = core.handle({ kind: "frame", frame });
+    const invalid = [{ do: "notify", kind: "invalid" }];
+    if (expect.is === "frame") {
+      assert.deepEqual(frame, expect.frame);
+      assert.notDeepEqual(outputs, invalid);
+      assert.equal(core.state, "open");
+    } else {
+      assert.deepEqual(outputs, { garbage: invalid, ignored: [] }[/** @type {"garbage" | "ignored"} */ (expect.is)]);
+      assert.deepEqual([core.state, core.cursor], before);
+    }
+  });
+}
+
+/** @param {string} text */
+function json(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

@@ -1,4 +1,15 @@
 // A WebSocket, a hub's HTTP side and a browser's window, as far as the client sees them: no network, no time.
+// And the vectors that every client of the hub is held to.
+
+import { readdirSync, readFileSync } from "node:fs";
+
+const VECTORS = new URL("../../../tests/vectors/", import.meta.url);
+
+/** @param {string} folder @param {string} [prefix] of the files' names @returns {any[]} */
+export function vectors(folder, prefix = "") {
+  const files = readdirSync(new URL(folder, VECTORS)).filter((name) => name.startsWith(prefix) && name.endsWith(".json"));
+  return files.map((name) => JSON.parse(readFileSync(new URL(`${folder}/${name}`, VECTORS), "utf8")));
+}
 
 /** A WebSocket whose other end is the test. Each new one is in `FakeSocket.all`. */
 export class FakeSocket {
