@@ -31,6 +31,8 @@ export class HubClient {
   /** @type {Socket | null} */
   #socket = null;
   #token = "";
+  /** The request for a token that is under way; what becomes of an older one concerns nobody. @type {symbol | null} */
+  #asking = null;
   /** @type {Status} */
   #status = { state: "idle" };
   /** What is known of the next status. @type {Omit<Status, "state">} */
@@ -218,9 +220,12 @@ export class HubClient {
 
   /** @param {boolean} fresh */
   async #authorize(fresh) {
+    const asking = (this.#asking = Symbol());
+    let token;
     try {
       this.#token = await this.#provider({ fresh });
     } catch (error) {
+      if (asking !== this.#asking) return;
       this.#news.error = error;
       const known = error instanceof HubError ? error : null;
       const code = known?.code === "token_unavailable" ? undefined : known?.code;
@@ -228,7 +233,9 @@ export class HubClient {
       if (this.state === "open") this.#renewal.again();
       return;
     }
-    this.#feed({ kind: "token", value: this.#token });
+    if (asking !== this.#asking) return;
+    this.#token = token;
+    this.#feed({ kind: "token", value: token });
   }
 
   /** @param {Output} output */
@@ -293,6 +300,7 @@ export class HubClient {
   /** A new state, and what follows from it. */
   #enter() {
     const state = this.state;
+    if (state !== "authorizing") this.#asking = null;
     if (state !== "waiting") clearTimeout(this.#retry);
     if (state !== "open") this.#renewal.stop();
     if (state !== "open" && state !== "connecting") {

@@ -455,6 +455,43 @@ test("a token provider's refusal stops; its other failures are tried again", asy
   assert.equal(client.status.error, error);
 });
 
+test("what becomes of a request for a token that is over does nothing", async () => {
+  /** @type {{ resolve: (token: string) => void, reject: (error: unknown) => void }[]} */
+  const asked = [];
+  const client = make({ tokenProvider: () => new Promise((resolve, reject) => asked.push({ resolve, reject })) });
+  const given = assert.rejects(client.connect(), { code: "closed" });
+  client.close();
+  await given;
+  const connected = client.connect();
+  asked[0]?.reject(new HubError("credentials_invalid", "Wrong.", 401));
+  await settled();
+  assert.equal(client.state, "authorizing");
+  asked[1]?.resolve("jwt-2");
+  await settled();
+  assert.deepEqual(FakeSocket.last.protocols, ["hub.v1", "bearer.jwt-2"]);
+  FakeSocket.last.welcome();
+  await connected;
+
+  client.close();
+  client.connect();
+  client.close();
+  client.connect();
+  asked[2]?.resolve("jwt-3");
+  await settled();
+  assert.equal(FakeSocket.all.length, 1);
+  asked[3]?.resolve("jwt-4");
+  await settled();
+  assert.deepEqual(FakeSocket.last.protocols, ["hub.v1", "bearer.jwt-4"]);
+
+  client.close();
+  client.connect();
+  client.close();
+  asked[4]?.reject(new Error("too late to be of interest"));
+  await settled();
+  client.connect();
+  assert.deepEqual(client.status, { state: "authorizing" });
+});
+
 test("each state tells its own circumstances and no others'", async () => {
   let error = /** @type {Error | null} */ (new Error("the wire was cut"));
   const tokenProvider = async () => {
