@@ -21,6 +21,13 @@ import { Http } from "./http.js";
 /** The part of a token's life after which it is renewed. The rest is for slow networks. */
 const YOUNG = 0.9;
 
+/**
+ * Milliseconds after which the answer to a refresh counts as lost, and how often it is asked for. The hub takes a spent
+ * refresh token for ten more seconds; used after that, it ends the session. So the last try is on its way well before.
+ */
+const PATIENCE = 4_000;
+const TRIES = 2;
+
 /** One login at one hub. */
 export class Session {
   #http;
@@ -73,7 +80,7 @@ export class Session {
   async #renew() {
     if (this.#tokens) {
       try {
-        return await this.#ask("refresh", { refresh_token: this.#tokens.refresh });
+        return await this.#refresh(this.#tokens.refresh);
       } catch (error) {
         if (!(error instanceof HubError) || error.temporary) throw error;
         this.#keep(null);
@@ -84,9 +91,20 @@ export class Session {
     return await this.#ask("login", this.#credentials);
   }
 
-  /** @param {"login" | "refresh"} what @param {unknown} body */
-  async #ask(what, body) {
-    const answer = await this.#http.call(`/v1/auth/${what}`, { method: "POST", body });
+  /** @param {string} token */
+  async #refresh(token) {
+    for (let left = TRIES - 1; ; left -= 1) {
+      try {
+        return await this.#ask("refresh", { refresh_token: token }, PATIENCE);
+      } catch (error) {
+        if (!left || !(error instanceof HubError) || !isLost(error)) throw error;
+      }
+    }
+  }
+
+  /** @param {"login" | "refresh"} what @param {unknown} body @param {number} [patience] */
+  async #ask(what, body, patience) {
+    const answer = await this.#http.call(`/v1/auth/${what}`, { method: "POST", body, patience });
     const tokens = {
       access: String(answer.access_token),
       refresh: String(answer.refresh_token),
@@ -101,6 +119,11 @@ export class Session {
     this.#tokens = tokens;
     this.onTokens?.(tokens);
   }
+}
+
+/** Whether the hub may have done what it was asked and the answer did not arrive. @param {HubError} error */
+function isLost({ status, code }) {
+  return status === 0 || code.startsWith("http_5"); // a proxy's words, not the hub's
 }
 
 /**

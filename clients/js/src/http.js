@@ -2,7 +2,7 @@
 
 import { HubError } from "./errors.js";
 
-/** How long a call may take, in milliseconds. */
+/** How long a call may take if it does not say, in milliseconds. */
 const PATIENCE = 30_000;
 
 export class Http {
@@ -16,11 +16,12 @@ export class Http {
 
   /**
    * @param {string} path
-   * @param {{ method?: string, token?: string, body?: unknown }} [options]
+   * @param {{ method?: string, token?: string, body?: unknown, patience?: number }} [options] `patience`: milliseconds
+   *   after which the call is given up
    * @returns {Promise<any>} the answer's JSON; undefined if it has none
    * @throws {HubError} the hub's refusal, or `unreachable` (status 0)
    */
-  async call(path, { method = "GET", token, body } = {}) {
+  async call(path, { method = "GET", token, body, patience = PATIENCE } = {}) {
     /** @type {Record<string, string>} */
     const headers = { Accept: "application/json" };
     if (token !== undefined) headers["Authorization"] = `Bearer ${token}`;
@@ -34,7 +35,7 @@ export class Http {
         body: body === undefined ? null : JSON.stringify(body),
         cache: "no-store",
         credentials: "omit",
-        signal: AbortSignal.timeout(PATIENCE),
+        signal: AbortSignal.timeout(patience),
       });
       text = await response.text();
     } catch (error) {

@@ -1,6 +1,7 @@
 // Logins: tokens that stay young, refresh tokens that are spent once.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { beforeEach, mock, test } from "node:test";
 
 import { HubClient, login, Session } from "../src/index.js";
@@ -90,6 +91,80 @@ test("a hub that cannot be reached ends nothing", async () => {
   await assert.rejects(session.token(), { code: "unreachable", status: 0, temporary: true });
   up = true;
   assert.equal(await session.token(), "new");
+});
+
+/**
+ * Puts signals that the test aborts in the place of those that time does.
+ * @param {import("node:test").TestContext} t
+ */
+function fakeTimeouts(t) {
+  /** @type {{ after: number, abort: () => void }[]} */
+  const timeouts = [];
+  t.mock.method(AbortSignal, "timeout", (/** @type {number} */ after) => {
+    const controller = new AbortController();
+    timeouts.push({ after, abort: () => controller.abort() });
+    return controller.signal;
+  });
+  return timeouts;
+}
+
+/** Seconds for which the hub takes a spent refresh token again. */
+function grace() {
+  const source = readFileSync(new URL("../../../hub/identity/sessions.py", import.meta.url), "utf8");
+  return Number(/^GRACE = ([\d.]+)$/m.exec(source)?.[1]);
+}
+
+/** A `fetch` of which nothing is heard. @type {typeof globalThis.fetch} */
+const silence = (_, init) =>
+  new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(init.signal?.reason)));
+
+test("a refresh whose answer is lost is asked for again while the hub still takes the spent token", async (t) => {
+  const timeouts = fakeTimeouts(t);
+  const { fetch, calls } = hub();
+  let silent = true;
+  const session = new Session({
+    url,
+    tokens: { access: "old", refresh: "refresh-0", renewAt: 0 },
+    fetch: (...args) => {
+      const answer = fetch(...args); // the hub did it
+      return silent ? silence(...args) : answer;
+    },
+  });
+  const token = session.token();
+  await settled();
+  assert.equal(calls.length, 1);
+  silent = false;
+  timeouts[0]?.abort();
+  assert.equal(await token, "access-2");
+  assert.deepEqual(
+    calls.map(({ body }) => body),
+    [{ refresh_token: "refresh-0" }, { refresh_token: "refresh-0" }],
+  );
+  // All of it, the second try's answer too, is over before the grace is.
+  const spent = timeouts.reduce((sum, { after }) => sum + after, 0);
+  assert.ok(spent < grace() * 1000, `${spent} ms`);
+});
+
+test("a refresh is asked for twice at most, and not again after the hub's own word", async (t) => {
+  const timeouts = fakeTimeouts(t);
+  const tokens = { access: "old", refresh: "refresh-0", renewAt: 0 };
+  const lost = new Session({ url, tokens, fetch: silence });
+  const rejected = assert.rejects(lost.token(), { code: "unreachable", temporary: true });
+  timeouts[0]?.abort();
+  await settled();
+  timeouts[1]?.abort();
+  await rejected;
+  assert.deepEqual(lost.tokens, tokens);
+
+  for (const [answer, tries] of /** @type {const} */ ([
+    [{ status: 503, code: "overloaded" }, 1],
+    [{ status: 429, code: "overloaded" }, 1],
+    [{ status: 502 }, 2],
+  ])) {
+    const { fetch, calls } = hub({ "POST /v1/auth/refresh": () => answer });
+    await assert.rejects(new Session({ url, tokens, fetch }).token(), { status: answer.status, temporary: true });
+    assert.equal(calls.length, tries);
+  }
 });
 
 test("logout ends the session at the hub and here, even if the hub is gone", async () => {
