@@ -634,6 +634,60 @@ async def test_requests_over_http(hub: FakeHub) -> None:
         assert (me.subject, me.kind, me.topics, me.subscribe) == ("alice", "user", ("news",), ("room:*",))
 
 
+async def test_an_answer_that_nobody_waits_for_any_more_is_not_told(
+    hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, given_up = asyncio.Event(), asyncio.Event()
+
+    async def script(socket: Socket) -> None:
+        await socket.welcome()
+        frame = await socket.receive()
+        asked.set()
+        await given_up.wait()
+        await socket.send({"type": "error", "ref": frame["ref"], "code": "forbidden", "detail": "No."})
+        await socket.send(event(1))
+        await socket.until_closed()
+
+    hub.on_socket = script
+    with caplog.at_level(logging.WARNING, "hub_client"):
+        async with client_of(hub) as client:
+            publishing = asyncio.create_task(client.publish("x", all=True))
+            await asked.wait()
+            publishing.cancel()
+            await asyncio.wait([publishing])
+            given_up.set()
+            await take(client, 1)
+            assert not client._runtime._requests
+    assert caplog.text == ""
+
+
+async def test_a_refusal_of_what_the_client_asked_for_by_itself_is_told(
+    hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    connecting, asked = asyncio.Event(), asyncio.Event()
+
+    async def script(socket: Socket) -> None:
+        connecting.set()
+        await asked.wait()
+        await socket.welcome()
+        frame = await socket.receive()
+        await socket.send({"type": "error", "ref": frame["ref"], "code": "forbidden", "detail": "Not that."})
+        await socket.send(event(1))
+        await socket.until_closed()
+
+    hub.on_socket = script
+    client = client_of(hub)
+    with caplog.at_level(logging.WARNING, "hub_client"):
+        starting = asyncio.create_task(client.start())
+        await connecting.wait()
+        await client.subscribe("secret")
+        asked.set()
+        await starting
+        await take(client, 1)
+        await client.close()
+    assert "The hub refused: forbidden: Not that." in caplog.text
+
+
 # --- Slow and busy applications
 
 

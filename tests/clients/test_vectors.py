@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_client import _core, _frames
+from hub_client import AsyncClient, _core, _frames
+
+from .fake_hub import FakeHub, Socket, event, jwt
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 CLIENT = sorted((VECTORS / "client").glob("*.json"))
@@ -91,6 +93,38 @@ def test_wire_vector(path: Path) -> None:
                 assert (core.state, core.cursor) == before, row["why"]
             case other:
                 pytest.fail(f"unknown expectation {other}")
+
+
+@pytest.mark.anyio
+async def test_no_frame_of_the_vectors_ends_a_client(hub: FakeHub) -> None:
+    rows = [row for path in WIRE for row in load(path)["frames"]]
+    welcomes = [
+        row["text"] for row in rows if row["expect"]["is"] == "frame" and row["expect"]["frame"]["type"] == "welcome"
+    ]
+
+    async def script(socket: Socket) -> None:
+        if socket.number <= len(welcomes):
+            await socket.accept()
+            await socket.send(welcomes[socket.number - 1])
+            await socket.send(event(socket.number, topic="welcomed"))
+            await socket.close(4000)
+            return
+        await socket.welcome()
+        for row in rows:
+            await socket.send(row["text"])
+        await socket.send(event(100, topic="last"))
+        await socket.until_closed()
+
+    hub.on_socket = script
+    received: list[str] = []
+    async with AsyncClient(hub.url, token=jwt()) as client:
+        async for one in client:
+            received.append(one.topic)
+            if one.topic == "last":
+                break
+        assert all(isinstance(name, str) for name in client.topics)
+    assert received[: len(welcomes)] == ["welcomed"] * len(welcomes)
+    assert len(hub.sockets) == len(welcomes) + 1
 
 
 @pytest.mark.parametrize("row", load(VECTORS / "wire" / "to-hub.json")["frames"], ids=lambda row: row["why"])

@@ -120,14 +120,11 @@ class Runtime:
 
     async def request(self, ask: Callable[[], list[_core.Output]]) -> _core.Settle:
         """Put in a request and wait until it is settled."""
-        ref = self._core.next_ref
         future: asyncio.Future[_core.Settle] = asyncio.get_running_loop().create_future()
-        self._requests[ref] = future
-        try:
-            self._do(ask())
-            return await future
-        finally:
-            del self._requests[ref]
+        # Noted until it is settled, even if whoever waits is cancelled: the answer is not one of the core's own.
+        self._requests[self._core.next_ref] = future
+        self._do(ask())
+        return await future
 
     @contextmanager
     def wanting(self) -> Iterator[None]:
@@ -197,7 +194,7 @@ class Runtime:
             async with asyncio.timeout(_WELCOME_TIMEOUT) as welcome:
                 while self._core.state is State.CONNECTING:
                     frame = await self._receive(socket)
-                self.topics = tuple(frame.get("topics", ()))
+                self._take_topics(frame)
                 welcome.reschedule(None)
                 while True:
                     await self._changed.until(self._may_read)
@@ -296,15 +293,21 @@ class Runtime:
                 log.warning("The hub sent something that is no frame; it was ignored")
 
     def _settle(self, settled: _core.Settle) -> None:
-        if settled.ok and settled.frame is not None and isinstance(settled.frame.get("topics"), list):
-            self.topics = tuple(settled.frame["topics"])
-        future = self._requests.get(settled.ref)
+        if settled.ok and settled.frame is not None:
+            self._take_topics(settled.frame)
+        future = self._requests.pop(settled.ref, None)
         if future is not None:
             if not future.done():
                 future.set_result(settled)
         elif settled.frame is not None and not settled.ok:
             # One of the core's own: a fresh token, or topics that were asked for while connecting.
             log.warning("The hub refused: %s: %s", settled.frame["code"], settled.frame.get("detail"))
+
+    def _take_topics(self, frame: Frame) -> None:
+        # For information only, so no frame is refused for what is, or is not, in it.
+        topics = frame.get("topics")
+        if isinstance(topics, list):
+            self.topics = tuple(topic for topic in topics if isinstance(topic, str))
 
     @property
     def _base(self) -> str:
