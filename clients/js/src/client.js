@@ -223,7 +223,7 @@ export class HubClient {
     const asking = (this.#asking = Symbol());
     let token;
     try {
-      this.#token = await this.#provider({ fresh });
+      token = await this.#provider({ fresh });
     } catch (error) {
       if (asking !== this.#asking) return;
       this.#news.error = error;
