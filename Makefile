@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test check unit js soak screenshot clean
+.PHONY: help run test check unit js soak bench bench-short screenshot clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -31,11 +31,17 @@ unit: $(VENV)/.test ## The Python tests, those with real processes, sockets and 
 soak: $(VENV)/.test ## kill -9 under load, 100 rounds (SOAK_ROUNDS=n for another number)
 	SOAK_ROUNDS=$${SOAK_ROUNDS:-100} $(BIN)/python -m pytest tests/faults -k soak -s --timeout 0
 
+bench: $(VENV)/.bench ## Measure the hub beside its peers, into benchmarks/results/ (about 25 minutes)
+	@$(BIN)/python -m benchmarks
+
+bench-short: $(VENV)/.bench ## The same, small and short (under three minutes), into benchmarks/results/short/
+	@$(BIN)/python -m benchmarks --short
+
 screenshot: $(VENV)/.test ## Make docs/console.png from the running page
 	$(BIN)/python -m tests.browser.screenshot
 
 clean: ## Remove what make installed (not ./data)
-	rm -rf $(VENV) clients/js/node_modules
+	rm -rf $(VENV) clients/js/node_modules benchmarks/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -51,6 +57,12 @@ $(VENV)/.run: pyproject.toml clients/python/pyproject.toml constraints.txt | $(B
 $(VENV)/.test: pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the hub and its tests into $(VENV) ..."
 	@$(PIP) install -c constraints.txt -e clients/python -e '.[test]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.bench: pyproject.toml clients/python/pyproject.toml constraints.txt benchmarks/package.json | $(BIN)/python
+	@echo "Installing the hub and its benchmark's peers ..."
+	@$(PIP) install -c constraints.txt -e clients/python -e '.[bench]'
+	@cd benchmarks && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
 	@touch $(VENV)/.run $@
 
 clients/js/node_modules/.installed: clients/js/package.json | $(VENV)/.test

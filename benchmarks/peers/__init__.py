@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.peers.bare import Bare
 from benchmarks.peers.base import Peer
-from benchmarks.peers.hub import Hub
+from benchmarks.peers.hub import Hub, HubEd25519
 from benchmarks.peers.naive import Naive
 from benchmarks.peers.nats import Nats
 from benchmarks.peers.nchan import Nchan
@@ -13,7 +13,7 @@ from benchmarks.peers.python_socketio import PythonSocketIO
 from benchmarks.peers.socketio import SocketIO
 
 PEERS: dict[str, type[Peer]] = {
-    peer.name: peer for peer in (Bare, Hub, Naive, Nchan, Nats, NodeWs, SocketIO, PythonSocketIO)
+    peer.name: peer for peer in (Bare, Hub, HubEd25519, Naive, Nchan, Nats, NodeWs, SocketIO, PythonSocketIO)
 }
 
 __all__ = ["PEERS", "Peer"]
