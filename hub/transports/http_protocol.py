@@ -109,6 +109,11 @@ class HubHttpProtocol(HttpToolsProtocol):
         self.transport.write(b"".join(head) + body.encode())
         self.transport.close()
 
+    def resume_writing(self) -> None:
+        """The client has read much of what waited. Looking at what waits would not tell: the application adds to it."""
+        super().resume_writing()
+        self._unsent_since = self.loop.time()
+
     def _give_up(self) -> None:
         if self._in_request or self.transport.get_write_buffer_size():
             self.transport.abort()
