@@ -87,7 +87,10 @@ class Socket:
 
     async def send(self, frame: Json) -> None:
         text = frame if isinstance(frame, str) else json.dumps(frame)
-        await self._send({"type": "websocket.send", "text": text})
+        try:
+            await self._send({"type": "websocket.send", "text": text})
+        except OSError as gone:  # uvicorn's ClientDisconnected.
+            raise EOFError from gone
 
     async def receive(self) -> dict[str, Any]:
         """The client's next frame; raises EOFError when it is gone."""

@@ -251,9 +251,18 @@ async def test_a_session_that_is_over_is_logged_in_anew(hub: FakeHub) -> None:
     assert hub.paths() == ["/v1/auth/login", "/v1/auth/refresh", "/v1/auth/login"]
 
 
-@pytest.mark.parametrize(("status", "next_path"), [(502, "/v1/auth/login"), (503, "/v1/auth/refresh")])
-async def test_a_refresh_token_that_may_be_spent_is_not_used_again(hub: FakeHub, status: int, next_path: str) -> None:
-    """Using a spent one ends the session, and with it the sockets that the session has open."""
+@pytest.mark.parametrize(
+    ("status", "seconds", "next_path"),
+    [
+        (502, 7.9, "/v1/auth/refresh"),
+        (502, 8, "/v1/auth/login"),
+        (503, 1000, "/v1/auth/refresh"),
+    ],
+)
+async def test_a_refresh_token_that_may_be_spent_is_used_again_at_once_or_never(
+    hub: FakeHub, time: Time, status: int, seconds: float, next_path: str
+) -> None:
+    """Using a spent one later ends the session, and with it the sockets that the session has open."""
 
     async def http_answers(call: Call) -> Any:
         if call.path == "/v1/auth/refresh" and hub.paths().count(call.path) == 1:
@@ -261,13 +270,19 @@ async def test_a_refresh_token_that_may_be_spent_is_not_used_again(hub: FakeHub,
         return None
 
     hub.on_http = http_answers
-    source, http = await login(hub)
+    http = Http(Address.parse(hub.url))
+    source = Login(http, "alice", "secret", clock=time)
     await source.fetch()
     with pytest.raises(Unavailable):
         await source.fetch()
+    time.now += seconds
     await source.fetch()
-    await http.close()
     assert hub.paths()[-1] == next_path
+    # The new one is not doubted.
+    time.now += 1000
+    await source.fetch()
+    assert hub.paths()[-1] == "/v1/auth/refresh"
+    await http.close()
 
 
 async def test_a_refresh_token_survives_a_hub_that_is_down(leakless: None) -> None:

@@ -376,12 +376,50 @@ async def test_closing_from_a_callback(hub: FakeHub) -> None:
     hub.on_socket = script
     client = client_of(hub)
 
+    finished = False
+
     async def enough(_: Event) -> None:
+        nonlocal finished
         await client.close()
+        await asyncio.sleep(0)
+        finished = True
 
     client.on("*", enough)
     async with client:
         await client.wait_stopped()
+    assert finished
+
+
+async def test_two_callbacks_may_close_at_once(hub: FakeHub) -> None:
+    async def script(socket: Socket) -> None:
+        await socket.welcome()
+        await socket.send(event(1))
+        await socket.send({"type": "presence", "topic": "a", "action": "join", "user": "bob"})
+        await socket.until_closed()
+
+    hub.on_socket = script
+    client = client_of(hub)
+    both = asyncio.Barrier(2)
+    closed: list[str] = []
+
+    async def enough(_: Event) -> None:
+        await both.wait()
+        await client.close()
+        closed.append("events")
+
+    async def tidy(_: Presence) -> None:
+        try:
+            await both.wait()
+            await asyncio.Event().wait()
+        finally:  # Cancelled by the other's close.
+            await client.close()
+            closed.append("presence")
+
+    client.on("*", enough)
+    client.on_presence(tidy)
+    async with client, asyncio.timeout(5):
+        await client.wait_stopped()
+    assert sorted(closed) == ["events", "presence"]
 
 
 async def test_closing_while_a_callback_hangs(hub: FakeHub) -> None:
@@ -541,6 +579,20 @@ async def test_publish_that_is_never_acknowledged(hub: FakeHub) -> None:
         assert caught.value.id == "mine"
 
 
+async def test_publish_in_doubt_when_the_client_is_sent_away(hub: FakeHub) -> None:
+    async def script(socket: Socket) -> None:
+        await socket.welcome()
+        await socket.receive()
+        await socket.close(1008, "logged_out")
+
+    hub.on_socket = script
+    async with client_of(hub) as client:
+        with pytest.raises(PublishFailed) as caught:
+            await client.publish("x", all=True, id="mine")
+        assert caught.value.id == "mine"
+        assert isinstance(caught.value.__cause__, Rejected)
+
+
 async def test_an_ephemeral_event_is_tried_once(hub: FakeHub) -> None:
     seen: list[Any] = []
 
@@ -598,10 +650,13 @@ async def test_subscribing_while_the_connection_is_lost(hub: FakeHub) -> None:
         await socket.until_closed()
 
     hub.on_socket = script
-    async with client_of(hub) as client:
+    client = client_of(hub)
+    # It is not one of those requests that wait before they are tried again.
+    object.__setattr__(client._calls.retry, "draw", lambda least, most: 5)
+    async with client:
         await client.subscribe("room:1")
         await client._runtime.until_open()
-    assert hub.sockets[-1].query["topics"] == "room:1"
+    assert hub.sockets[1].query["topics"] == "room:1"
 
 
 async def test_requests_over_http(hub: FakeHub) -> None:
@@ -720,6 +775,48 @@ async def test_a_callback_may_publish_while_the_buffer_is_full(hub: FakeHub) -> 
     client.on("test", echo)
     async with client, asyncio.timeout(20):
         await done.wait()
+
+
+async def test_what_was_not_sent_is_not_sent_by_the_next_connection(hub: FakeHub) -> None:
+    """Frames that wait because the hub does not read are settled with their connection, and asked again."""
+    frames: list[dict[str, Any]] = []
+
+    async def script(socket: Socket) -> None:
+        await socket.welcome()
+        if socket.number == 1:
+            while len(client._runtime._outgoing) < 2:
+                await asyncio.sleep(0.01)
+            await socket.close(1012)
+            return
+        while True:
+            frame = await socket.receive()
+            frames.append(frame)
+            receipt = {"id": frame["event"]["id"], "cursor": "e:1", "time": "t", "duplicate": False}
+            await socket.send({"type": "ok", "ref": frame["ref"], "receipt": receipt})
+
+    hub.on_socket = script
+    client = client_of(hub)
+    async with client:
+        large = "x" * 6_000_000
+        await asyncio.gather(*(client.publish("x", large, all=True, id=str(number)) for number in range(5)))
+        await client.publish("x", all=True, id="last")
+    assert sorted(frame["event"]["id"] for frame in frames) == ["0", "1", "2", "3", "4", "last"]
+
+
+async def test_closing_does_not_wait_for_what_nobody_reads(hub: FakeHub) -> None:
+    async def script(socket: Socket) -> None:
+        await socket.welcome()
+        for seq in range(1, 1000):
+            await socket.send(event(seq, data="x" * 5000))
+        await socket.until_closed()
+
+    hub.on_socket = script
+    client = client_of(hub, buffer_bytes=10_000)
+    async with client:
+        await client._handover.changed.until(lambda: client._handover.size > 10_000)
+        # The hub's close frame stands behind a lot that is not read.
+        before = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - before < 1.5
 
 
 async def test_memory_for_a_slow_reader_is_bounded(hub: FakeHub) -> None:

@@ -202,6 +202,25 @@ async def test_at_the_application_s_own_end_what_waits_is_dropped(handover: Hand
     assert handover.cursor == "e:0"
 
 
+async def test_a_mark_does_not_overtake_an_event(handover: Handover) -> None:
+    events = handover.events()
+    handover.put(event(1))
+    await settle()
+    # On offer, and nothing else waits.
+    handover.put(Mark("e:5"))
+    await settle()
+    assert handover.cursor == "e:0"
+    await anext(events)
+    await settle()
+    assert handover.cursor == "e:5"
+
+
+async def test_the_application_s_own_end_is_no_error(handover: Handover) -> None:
+    handover.finish(Rejected("logged_out", "Bye."))
+    handover.end()
+    assert [received async for received in handover.events()] == []
+
+
 async def test_off_what_is_not_on(handover: Handover) -> None:
     with pytest.raises(ValueError, match="not in list"):
         handover.off("t", print)

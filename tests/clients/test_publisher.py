@@ -55,6 +55,7 @@ async def test_one_login_and_one_connection_serve_many_events(hub: FakeHub) -> N
         (502, "<html>Bad Gateway</html>"),
         (504, ""),
         (404, "<html>no such host</html>"),
+        (404, {"error": "some other service"}),
         (200, "<html>captive portal</html>"),
     ],
     ids=str,
@@ -138,7 +139,7 @@ async def test_giving_up_names_the_id(hub: FakeHub) -> None:
         return problem(503, "log_unavailable") if call.path == "/v1/events" else None
 
     hub.on_http = http
-    async with publisher_of(hub, timeout=0.1) as publisher:
+    async with publisher_of(hub, timeout=1) as publisher:
         with pytest.raises(PublishFailed, match="log_unavailable") as caught:
             await publisher.publish("x", all=True)
     assert {body["id"] for body in published(hub)} == {caught.value.id}

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import json
 import logging
+import math
 import random
 import re
 import time
@@ -29,6 +30,10 @@ log = logging.getLogger("hub_client")
 
 # The part of a token's life after which it is renewed, drawn anew for each token.
 _RENEW_FROM, _RENEW_TO = 0.7, 0.9
+
+# A refresh token whose answer was lost may be spent. The hub takes it again for ten seconds after its first use; after
+# that using it ends the session and its sockets, so that logging in is the way.
+_SPENT_GRACE = 8
 
 _TOKEN = re.compile(r"[!-~]+")
 
@@ -102,7 +107,11 @@ class Tokens:
         if self._flight is None:
             self._flight = asyncio.create_task(self._fetch(), name="hub-client-token")
             self._flight.add_done_callback(self._landed)
-        return await asyncio.shield(self._flight)
+        flight = self._flight
+        await asyncio.wait([flight])
+        if flight.cancelled():
+            raise Rejected("client_closed", "it was closed meanwhile")
+        return flight.result()
 
     async def _fetch(self) -> Token:
         asked = self._clock()
@@ -173,31 +182,35 @@ class FromCallable:
 class Login:
     """Username and password (``/v1/auth/login``), then refresh tokens (``/v1/auth/refresh``)."""
 
-    def __init__(self, http: Http, username: str, password: str) -> None:
+    def __init__(
+        self, http: Http, username: str, password: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._http = http
         self._username = username
         self._password = password
+        self._clock = clock
         self._refresh: str | None = None
+        self._spent_at = math.inf
 
     async def fetch(self) -> Fetched:
         """Refresh if that is possible, log in otherwise."""
-        if self._refresh is not None:
-            refresh, self._refresh = self._refresh, None
+        asked = self._clock()
+        if self._refresh is not None and asked < self._spent_at + _SPENT_GRACE:
             try:
-                return self._read(await _verdict(self._http.post("/v1/auth/refresh", {"refresh_token": refresh})))
+                body = {"refresh_token": self._refresh}
+                return self._read(await _verdict(self._http.post("/v1/auth/refresh", body)))
             except Unavailable as error:
-                # Spent or not? Using a spent one ends the session and its sockets, so it is kept only if it was not
-                # used; otherwise the next try is a login.
-                if not error.maybe_done:
-                    self._refresh = refresh
+                if error.maybe_done:
+                    self._spent_at = min(asked, self._spent_at)
                 raise
             except Rejected as error:
                 log.info("The session cannot be refreshed (%s); logging in again", error.code)
+                self._refresh = None
         credentials = {"username": self._username, "password": self._password}
         return self._read(await _verdict(self._http.post("/v1/auth/login", credentials)))
 
     def _read(self, answer: Any) -> Fetched:
-        self._refresh = answer.get("refresh_token")
+        self._refresh, self._spent_at = answer.get("refresh_token"), math.inf
         return Fetched(answer["access_token"], answer.get("expires_in"))
 
 

@@ -100,6 +100,7 @@ class AsyncClient:
             self._core, self._calls, self._handover, self._notices, changed, limit=buffer_bytes, tls=tls
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._closers: set[asyncio.Task[Any] | None] = set()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._calls.address.base} {self.state.value}>"
@@ -141,17 +142,22 @@ class AsyncClient:
     async def close(self) -> None:
         """End: the socket is closed, iterators end, what runs in a callback is cancelled. Safe to call twice.
 
-        May be called from a callback, which then is not cancelled.
+        May be called from a callback, which then is not cancelled, but waited for by whoever else closes.
         """
         self._runtime.stop()
         self._handover.end()
         self._notices.end()
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        try:
-            for task in tasks:
+        me = asyncio.current_task()
+        if me in self._tasks:
+            self._closers.add(me)
+        for task in self._tasks:
+            if task not in self._closers:
                 task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+        # Two callbacks that close at once must not wait for each other.
+        others = [task for task in self._tasks if task not in (self._closers if me in self._closers else ())]
+        try:
+            if others:
+                await asyncio.wait(others)
         finally:
             await self._calls.close()
 

@@ -283,7 +283,6 @@ class Runtime:
                 log.info("Connected to %s", self._base)
             case "reset":
                 assert self._core.cursor is not None
-                self._told_cursor = self._core.cursor
                 self._handover.put(Reset(fields["reason"], self._core.cursor))
             case "presence":
                 self._notices.presence(Presence.from_frame(fields), size)
