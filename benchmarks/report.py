@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from benchmarks.budgets import Verdict, verdicts
 from benchmarks.figures import Results, median, series, spread
@@ -63,6 +64,7 @@ def _flat_columns() -> list[_Column]:
     return [
         ("deliveries/s", "deliveries_per_second", "{:,.0f}"),
         ("deliveries a second of server CPU", "@per_cpu", "{:,.0f}"),
+        ("MB/s", "@megabytes", "{:,.0f}"),
         ("bytes a frame", "frame_bytes", "{:.0f}"),
         _SHARE,
         _BUSY,
@@ -141,10 +143,7 @@ def _table(
 def _cell(results: Results, key: str, peer: str, metric: str, form: str, *, first: bool) -> str:
     if metric.startswith("@"):
         runs = [run for run in results["results"][key][peer] if run.get("server_cpu")]
-        made = sorted(
-            run["server_cpu"] / run["seconds"] if metric == "@share" else run["deliveries"] / run["server_cpu"]
-            for run in runs
-        )
+        made = sorted(_made(metric, run) for run in runs)
         return form.format(made[len(made) // 2]) if made else "—"
     value = median(results, key, peer, metric)
     if value is None:
@@ -152,6 +151,15 @@ def _cell(results: Results, key: str, peer: str, metric: str, form: str, *, firs
     low, high = spread(results, key, peer, metric) or (value, value)
     both = f" ({form.format(low)} to {form.format(high)})" if first and low != high else ""
     return form.format(value) + both
+
+
+def _made(metric: str, run: dict[str, Any]) -> float:
+    """A figure that is made of two that were measured."""
+    if metric == "@share":
+        return float(run["server_cpu"] / run["seconds"])
+    if metric == "@megabytes":
+        return float(run["deliveries_per_second"] * run["frame_bytes"] / 1e6)
+    return float(run["deliveries"] / run["server_cpu"])
 
 
 def _resume(results: Results) -> Iterable[str]:

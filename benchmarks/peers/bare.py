@@ -16,6 +16,7 @@ class Bare(Peer):
     name = "bare"
     title = "bare `send()`s"
     checks_tokens = False
+    batch = 100
 
     def command(self, directory: Path) -> list[str]:
         return [sys.executable, "-m", "benchmarks.peers.bare_server", str(self.port)]

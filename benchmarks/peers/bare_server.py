@@ -15,6 +15,8 @@ import sys
 from benchmarks.frames import accept_key, frame, payload
 
 _KEY = re.compile(r"sec-websocket-key: *(\S+)", re.IGNORECASE)
+_READ = 16 * 1024
+"""Bytes of one read, and so of one send: about a hundred frames, as many as the hub is given at a time."""
 _PIECE = frame(payload(0)) * 1900
 """A quarter of a megabyte: a send() that is cheap for each frame in it."""
 
@@ -57,7 +59,7 @@ class _Server:
     def _read(self, descriptor: int) -> None:
         sock = self._sockets[descriptor]
         try:
-            data = sock.recv(65536)
+            data = sock.recv(_READ)
         except ConnectionError:
             data = b""
         if not data:
