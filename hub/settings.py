@@ -1,20 +1,22 @@
 """The settings: frozen, from the environment (``HUB_…``) and ``hub.toml``, every default explained.
 
 The environment wins over the file. A setting that is unknown or bad stops the start with one sentence that says
-how to mend it (``SettingsError``). Sizes are bytes, times are seconds.
+how to mend it (``SettingsError``). Sizes are bytes (or ``512MiB``), times are seconds (or ``15m``).
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -23,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from hub import notation
 from hub.errors import HubError
 from hub.policy import check_pattern
 
@@ -41,6 +44,15 @@ CLIENT_VARIABLES = frozenset(
     }
 )
 
+# Kubernetes tells every pod of the namespace where its Services are, under their names: of one called `hub`, by these
+# variables. They are none of ours, and nobody who deploys the hub set them. (HUB_PORT is one, too: see _set_in.)
+_KUBERNETES = re.compile(r"HUB_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|HUB_PORT_[0-9]+_TCP(_(PROTO|PORT|ADDR))?")
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+Seconds = Annotated[float, BeforeValidator(notation.seconds), Field(allow_inf_nan=False)]
+Bytes = Annotated[int, BeforeValidator(notation.size)]
+
 
 class SettingsError(Exception):
     """A setting is wrong; the message is one sentence for the person who starts the hub."""
@@ -57,8 +69,8 @@ class Settings(BaseModel):
     """Port to listen on; 0 takes a free one."""
     data_dir: Path = Path("data")
     """Where the log, the identities and the key live. One hub process per directory."""
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
-    """How much is logged."""
+    log_level: str = "info"
+    """How much is logged: debug, info, warning or error."""
 
     admin_username: str = "admin"
     """Name of the administrator made at the first start."""
@@ -74,23 +86,23 @@ class Settings(BaseModel):
     directory, readable by its owner only."""
     signing_secret: SecretStr | None = None
     """A shared secret (HS256, at least 32 bytes) instead of a key, for those whose own code makes the tokens."""
-    access_ttl: float = Field(900, ge=1)
+    access_ttl: Seconds = Field(900, ge=1)
     """Life of an access token. Short, because a stolen one works until then."""
-    refresh_ttl: float = Field(30 * 86400, ge=60)
+    refresh_ttl: Seconds = Field(30 * 86400, ge=60)
     """Life of a refresh token, counted from its last use."""
-    revocation_poll: float = Field(0.5, gt=0, le=10)
+    revocation_poll: Seconds = Field(0.5, gt=0, le=10)
     """How often identities are looked up for changes made by another process (``hub user disable``): the bound on how
     long a disabled user's sockets live on."""
 
-    retention_age: float = Field(30 * 86400, gt=0)
+    retention_age: Seconds = Field(30 * 86400, gt=0)
     """How long an event is kept. Three weeks away should lose nothing, hence a month."""
-    retention_bytes: int = Field(1 << 30, ge=1 << 16)
+    retention_bytes: Bytes = Field(1 << 30, ge=1 << 16)
     """How many bytes of events are kept; the oldest go first."""
-    dedupe_window: float = Field(86400, gt=0)
+    dedupe_window: Seconds = Field(86400, gt=0)
     """How long a publisher's event id is remembered."""
-    max_event_bytes: int = Field(64 * 1024, ge=256, le=1 << 20)
+    max_event_bytes: Bytes = Field(64 * 1024, ge=256, le=1 << 20)
     """Largest event (its JSON as sent to receivers)."""
-    max_request_bytes: int = Field(8 << 20, ge=1024)
+    max_request_bytes: Bytes = Field(8 << 20, ge=1024)
     """Largest HTTP request that publishes; all others have at most 64 KiB."""
 
     allowed_origins: tuple[str, ...] = ()
@@ -100,20 +112,20 @@ class Settings(BaseModel):
     """Connections of this process; a further one is closed with 1013."""
     max_topics: int = Field(128, ge=1, le=1000)
     """Topics of one connection."""
-    outbox_bytes: int = Field(256 * 1024, ge=4096)
+    outbox_bytes: Bytes = Field(256 * 1024, ge=4096)
     """Bytes that may wait for one connection in the hub; past it the reader reads from the log at its own pace."""
-    stall_timeout: float = Field(30, gt=0)
+    stall_timeout: Seconds = Field(30, gt=0)
     """A connection that takes none of the bytes waiting for it for so long is aborted."""
-    ping_interval: float = Field(20, gt=0)
+    ping_interval: Seconds = Field(20, gt=0)
     """How often a silent connection is asked whether it lives; twice this bounds how long a dead one is held."""
-    cursor_interval: float = Field(30, gt=0)
+    cursor_interval: Seconds = Field(30, gt=0)
     """How often a quiet connection is told its cursor, so that it stays young."""
-    drain_timeout: float = Field(10, ge=0)
+    drain_timeout: Seconds = Field(10, ge=0)
     """How long a stopping hub takes to send its clients away (1012) before it cuts them off."""
 
     presence_topics: tuple[str, ...] = ("chat:*", "room:*")
     """Patterns of topics whose members see each other come and go."""
-    presence_grace: float = Field(5, ge=0)
+    presence_grace: Seconds = Field(5, ge=0)
     """How long a person may be gone, as when reloading the page, before a leave is told."""
 
     metrics_token: SecretStr | None = None
@@ -126,6 +138,19 @@ class Settings(BaseModel):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _level(cls, value: Any) -> Any:
+        level = value.strip().lower() if isinstance(value, str) else value
+        if level not in _LOG_LEVELS:
+            raise ValueError(f"{value!r} is none of {', '.join(_LOG_LEVELS)}")
+        return level
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(notation.origin(text) for text in value)
+
     @field_validator("presence_topics")
     @classmethod
     def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -134,14 +159,27 @@ class Settings(BaseModel):
         except HubError as error:
             raise ValueError(error.detail) from error
 
+    @field_validator("signing_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < 32:
+            raise ValueError("a secret needs at least 32 bytes; `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("admin_password")
+    @classmethod
+    def _hard_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 8:
+            raise ValueError("a password needs at least 8 characters")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.signing_secret is not None and self.signing_key_file is not None:
-            raise ValueError("give signing_key_file or signing_secret, not both")
-        if self.signing_secret is not None and len(self.signing_secret.get_secret_value().encode()) < 32:
-            raise ValueError("signing_secret needs at least 32 bytes; `openssl rand -hex 32` makes one")
-        if self.admin_password is not None and len(self.admin_password.get_secret_value()) < 8:
-            raise ValueError("admin_password needs at least 8 characters")
+            raise ValueError(
+                "HUB_SIGNING_KEY_FILE and HUB_SIGNING_SECRET (or signing_key_file and signing_secret in hub.toml) "
+                "exclude each other: give one of them, not both"
+            )
         return self
 
 
@@ -151,21 +189,51 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     ``overrides`` are the command line's: they win over both.
     """
     environ = os.environ if environ is None else environ
-    _refuse_unknown(environ)
-    values = _read_file(environ)
-    for name in Settings.model_fields:
-        text = environ.get(PREFIX + name.upper(), "")
-        if text:
-            values[name] = text
-    values.update(overrides)
+    unknown = unknown_variables(environ)
+    if unknown:
+        raise SettingsError(unknown[0])
+    return _validated(_read_file(environ) | _set_in(environ) | overrides)
+
+
+def load_url(environ: Mapping[str, str] | None = None) -> str | None:
+    """Where a hub with these settings is reached from this machine; None if it takes a free port.
+
+    For those who talk to it: only its host and port are looked at, and unknown variables are not refused. Raises
+    ``SettingsError``.
+    """
+    environ = os.environ if environ is None else environ
+    values = _read_file(environ) | _set_in(environ)
+    settings = _validated({name: values[name] for name in ("host", "port") if name in values})
+    return notation.url_of(settings.host, settings.port) if settings.port else None
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | CLIENT_VARIABLES
+    return [
+        f"The environment has an unknown setting {name}{_suggest(name, known)}"
+        for name in environ
+        if name.startswith(PREFIX) and name not in known and not _KUBERNETES.fullmatch(name)
+    ]
+
+
+def _validated(values: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ").rstrip(".")
-        where = f"{PREFIX}{name.upper()} (or {name} in hub.toml)" if name else "The settings"
-        raise SettingsError(f"{where}: {message}.") from None
+        where = f"{PREFIX}{name.upper()} (or {name} in hub.toml): " if name else ""
+        raise SettingsError(f"{where}{message}.") from None
+
+
+def _set_in(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that the environment gives. An empty variable gives none."""
+    values = {name: environ.get(PREFIX + name.upper(), "") for name in Settings.model_fields}
+    if values["port"].startswith("tcp://"):
+        values["port"] = ""  # Set by Kubernetes, not by a person; see _KUBERNETES.
+    return {name: text for name, text in values.items() if text}
 
 
 def _read_file(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -181,17 +249,11 @@ def _read_file(environ: Mapping[str, str]) -> dict[str, Any]:
         raise SettingsError(f"{path} cannot be read: {error}.") from None
     for name in values:
         if name not in Settings.model_fields:
-            raise SettingsError(f"{path} has an unknown setting {name!r}{_suggest(name, Settings.model_fields)}.")
+            raise SettingsError(f"{path} has an unknown setting {name!r}{_suggest(name, Settings.model_fields)}")
     return values
 
 
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | CLIENT_VARIABLES
-    for name in environ:
-        if name.startswith(PREFIX) and name not in known:
-            raise SettingsError(f"The environment has an unknown setting {name}{_suggest(name, known)}.")
-
-
-def _suggest(name: str, known: Any) -> str:
+def _suggest(name: str, known: Iterable[str]) -> str:
+    """The end of the sentence."""
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else "."

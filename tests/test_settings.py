@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.settings import Settings, SettingsError, load
+from hub.settings import Settings, SettingsError, load, load_url, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -42,11 +42,19 @@ def test_lists_are_separated_by_commas() -> None:
         ({"HUB_PROT": "1"}, "unknown setting HUB_PROT; did you mean HUB_PORT?"),
         ({"HUB_PORT": "x"}, "HUB_PORT (or port in hub.toml): "),
         ({"HUB_PORT": "99999"}, "HUB_PORT (or port in hub.toml): "),
-        ({"HUB_SIGNING_SECRET": "short"}, "signing_secret needs at least 32 bytes"),
-        ({"HUB_ADMIN_PASSWORD": "short"}, "admin_password needs at least 8 characters"),
-        ({"HUB_SIGNING_SECRET": "x" * 32, "HUB_SIGNING_KEY_FILE": "k"}, "not both"),
+        ({"HUB_SIGNING_SECRET": "short"}, "HUB_SIGNING_SECRET (or signing_secret in hub.toml): a secret needs at"),
+        ({"HUB_ADMIN_PASSWORD": "short"}, "HUB_ADMIN_PASSWORD (or admin_password in hub.toml): a password needs at"),
+        ({"HUB_SIGNING_SECRET": "x" * 32, "HUB_SIGNING_KEY_FILE": "k"}, "HUB_SIGNING_KEY_FILE and HUB_SIGNING_SECRET"),
+        ({"HUB_ACCESS_TTL": "15 minutes"}, "HUB_ACCESS_TTL (or access_ttl in hub.toml): '15 minutes' is not a time"),
+        ({"HUB_ACCESS_TTL": "0s"}, "HUB_ACCESS_TTL (or access_ttl in hub.toml): "),
+        ({"HUB_RETENTION_BYTES": "1G"}, "HUB_RETENTION_BYTES (or retention_bytes in hub.toml): '1G' is not a size"),
+        (
+            {"HUB_ALLOWED_ORIGINS": "https://a.example,localhost:5173"},
+            "HUB_ALLOWED_ORIGINS (or allowed_origins in hub.toml): 'localhost:5173' is not an origin; "
+            "write http://localhost:5173.",
+        ),
         ({"HUB_PRESENCE_TOPICS": "a*"}, "'*' must be a whole segment"),
-        ({"HUB_LOG_LEVEL": "loud"}, "HUB_LOG_LEVEL"),
+        ({"HUB_LOG_LEVEL": "loud"}, "'loud' is none of debug, info, warning, error."),
         ({"HUB_CONFIG": "nowhere.toml"}, "nowhere.toml, which does not exist"),
     ],
 )
@@ -55,7 +63,7 @@ def test_a_mistake_is_one_sentence(environ: dict[str, str], sentence: str) -> No
         load(environ)
     message = str(refused.value)
     assert sentence in message
-    assert message.endswith((".", "?"))
+    assert re.search(r"[^.?][.?]$", message), "with one mark at its end"
     assert "\n" not in message
 
 
@@ -64,6 +72,76 @@ def test_a_mistake_in_the_file_is_one_sentence(text: str) -> None:
     Path("hub.toml").write_text(text)
     with pytest.raises(SettingsError, match=r"hub\.toml"):
         load({})
+
+
+def test_times_and_sizes_may_have_units() -> None:
+    Path("hub.toml").write_text('refresh_ttl = "12h"\nping_interval = 7\noutbox_bytes = 8192\n')
+    environ = {"HUB_ACCESS_TTL": "15m", "HUB_RETENTION_AGE": "2.5d", "HUB_DRAIN_TIMEOUT": "0"}
+    settings = load(environ | {"HUB_RETENTION_BYTES": "512MiB", "HUB_MAX_REQUEST_BYTES": "2048"})
+    assert (settings.access_ttl, settings.refresh_ttl, settings.retention_age) == (900, 12 * 3600, 2.5 * 86400)
+    assert (settings.ping_interval, settings.drain_timeout) == (7, 0)
+    assert (settings.retention_bytes, settings.max_request_bytes, settings.outbox_bytes) == (512 << 20, 2048, 8192)
+
+
+def test_every_time_and_size_may_have_a_unit() -> None:
+    for name, field in Settings.model_fields.items():
+        if field.annotation is float:
+            load({f"HUB_{name.upper()}": "9h" if name == "refresh_ttl" else "9s"})
+        elif name.endswith("bytes"):
+            load({f"HUB_{name.upper()}": "64KiB"})
+
+
+@pytest.mark.parametrize("level", ["INFO", "Info", " info "])
+def test_a_log_level_in_any_case(level: str) -> None:
+    assert load({"HUB_LOG_LEVEL": level}).log_level == "info"
+
+
+def test_origins_are_as_browsers_write_them() -> None:
+    Path("hub.toml").write_text('allowed_origins = ["HTTPS://App.Example.com:443/", "http://localhost:5173"]')
+    assert load({}).allowed_origins == ("https://app.example.com", "http://localhost:5173")
+
+
+def test_what_kubernetes_sets_for_a_service_called_hub_is_not_ours() -> None:
+    injected = {
+        "HUB_SERVICE_HOST": "10.0.0.7",
+        "HUB_SERVICE_PORT": "8000",
+        "HUB_SERVICE_PORT_HTTP": "8000",
+        "HUB_PORT": "tcp://10.0.0.7:8000",
+        "HUB_PORT_8000_TCP": "tcp://10.0.0.7:8000",
+        "HUB_PORT_8000_TCP_PROTO": "tcp",
+        "HUB_PORT_8000_TCP_PORT": "8000",
+        "HUB_PORT_8000_TCP_ADDR": "10.0.0.7",
+    }
+    assert load(injected) == load({})
+    assert load_url(injected) == "http://127.0.0.1:8000"
+    Path("hub.toml").write_text("port = 9000")
+    assert load(injected).port == 9000
+    for name in ("HUB_SERVICE", "HUB_SERVICE_HOSTS", "HUB_PORT_8000", "HUB_PORT_TCP", "HUB_PORT_8000_TCP_X"):
+        assert unknown_variables({name: "x"}), name
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"HUB_PORT": "9001"}, "http://127.0.0.1:9001"),
+        ({"HUB_HOST": "0.0.0.0"}, "http://127.0.0.1:8000"),
+        ({"HUB_HOST": "::"}, "http://[::1]:8000"),
+        ({"HUB_HOST": "hub.internal", "HUB_PORT": "80"}, "http://hub.internal:80"),
+        ({"HUB_PORT": "0"}, None),
+        # Whoever talks to a hub need not have a right setting of everything else.
+        ({"HUB_PROT": "1", "HUB_SIGNING_SECRET": "short"}, "http://127.0.0.1:8000"),
+    ],
+)
+def test_where_a_hub_with_these_settings_is_reached(environ: dict[str, str], url: str | None) -> None:
+    assert load_url(environ) == url
+
+
+def test_the_file_says_where_it_is_too() -> None:
+    Path("hub.toml").write_text('port = 9000\nhost = "::1"\nadmin_password = "short"\n')
+    assert load_url({}) == "http://[::1]:9000"
+    with pytest.raises(SettingsError, match="HUB_PORT"):
+        load_url({"HUB_PORT": "x"})
 
 
 def test_secrets_are_not_shown() -> None:

@@ -51,7 +51,7 @@ def test_starting_twice_and_on_a_port_in_use(tmp_path: Path) -> None:
         ({"HUB_LOG_LEVEL": "loud"}, "HUB_LOG_LEVEL (or log_level in hub.toml)"),
         ({"HUB_PROT": "80"}, "did you mean HUB_PORT?"),
         ({"HUB_CONFIG": "/nowhere/hub.toml"}, "HUB_CONFIG names /nowhere/hub.toml, which does not exist."),
-        ({"HUB_SIGNING_SECRET": "short"}, "signing_secret needs at least 32 bytes"),
+        ({"HUB_SIGNING_SECRET": "short"}, "signing_secret in hub.toml): a secret needs at least 32 bytes"),
         ({"HUB_SIGNING_KEY_FILE": "/nowhere/key.pem"}, "The signing key /nowhere/key.pem cannot be read"),
         ({"HUB_ADMIN_USERNAME": "the boss"}, "The first administrator 'the boss' cannot be made"),
     ],
