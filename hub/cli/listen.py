@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from hub.cli.connection import DEFAULT_URL, Url, call, explained
+from hub.cli.connection import Url, call, explained, find
 from hub.cli.credentials import Arguments, Credentials, Password, Secret, Service, Token, Username
 from hub.cli.output import printable, result_json, say, stdout
 
@@ -33,7 +33,7 @@ def listen(
         int | None, typer.Option(min=1, metavar="N", help="End after N events.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for pipes.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
     username: Username = None,
     password: Password = None,
@@ -45,13 +45,14 @@ def listen(
     Events go to stdout, news of the connection to stderr. Comes back by itself when the connection is lost, and misses
     nothing.
     """
+    address = find(url)
     who = Credentials(username, password, service, secret, token).resolve()
-    call(url, "GET", "/healthz")
+    call(address, "GET", "/healthz")
     # What it has to say, the connection's states and the last error say here.
     logging.getLogger("hub_client").setLevel(logging.CRITICAL)
     try:
         with explained():
-            asyncio.run(_follow(url, who, topic or [], after, count, as_json))
+            asyncio.run(_follow(address, who, topic or [], after, count, as_json))
     except KeyboardInterrupt:
         pass  # The usual way to end.
 

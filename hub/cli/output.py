@@ -43,6 +43,11 @@ def say(text: str) -> None:
     stderr().print(_escape(text), soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """What is probably a mistake, though the command goes on; one sentence, on stderr."""
+    stderr().print(f"[bold yellow]Warning:[/] {_escape(printable(text))}", soft_wrap=True)
+
+
 def result(text: str) -> None:
     """A result that a script may take, alone on a line of stdout, and at once."""
     print(text, flush=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub.cli.connection import DEFAULT_URL, Url, call, explained
+from hub.cli.connection import Url, call, explained, find
 from hub.cli.credentials import Credentials, Password, Secret, Service, Token, Username
 from hub.cli.output import Failure, result, result_json
 
@@ -40,7 +40,7 @@ def publish(
         float | None, typer.Option(metavar="SECONDS", help="How long it is of use; it is not read back later.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     token: Token = None,
     service: Service = None,
     secret: Secret = None,
@@ -51,13 +51,14 @@ def publish(
     if not (to_user or to_topic or to_all):
         raise Failure("Say who gets it: --to-user, --to-topic or --to-all.", exit_code=2)
     content = _read(data)
+    address = find(url)
     who = Credentials(username, password, service, secret, token).resolve()
-    call(url, "GET", "/healthz")
+    call(address, "GET", "/healthz")
 
     async def run() -> Receipt:
         from hub_client import AsyncPublisher
 
-        async with AsyncPublisher(url, **who) as publisher:
+        async with AsyncPublisher(address, **who) as publisher:
             return await publisher.publish(
                 type,
                 content,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote_plus
 
-from hub.cli.connection import DEFAULT_URL, Url, call
+from hub.cli.connection import Url, call, find
 from hub.cli.credentials import Arguments, Credentials, Password, Secret, Service, Username
 from hub.cli.output import Failure, result
 
 
 def token(
-    url: Url = DEFAULT_URL,
+    url: Url = None,
     username: Username = None,
     password: Password = None,
     service: Service = None,
@@ -21,9 +21,10 @@ def token(
 
     As a user (name and password) or as a service (id and secret).
     """
+    address = find(url)
     who = Credentials(username, password, service, secret).resolve(take_token=False)
     path, content = _request(who)
-    response = call(url, "POST", path, **content)
+    response = call(address, "POST", path, **content)
     try:
         answer = response.json()
     except ValueError:
@@ -34,7 +35,7 @@ def token(
         case {"code": code, "detail": detail}:
             raise Failure(f"{detail} ({code})")
         case _:
-            raise Failure(f"What answers at {url} is not a hub (HTTP {response.status_code}).")
+            raise Failure(f"What answers at {address} is not a hub (HTTP {response.status_code}).")
 
 
 def _request(who: Arguments) -> tuple[str, dict[str, Any]]:
