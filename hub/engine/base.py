@@ -12,7 +12,7 @@ from hub.model import Draft, Entry, Page, PresenceChange, Receipt, Topic
 
 
 class Sink(Protocol):
-    """Where an engine delivers to: this node's hub. Called on the event loop; no call blocks or raises."""
+    """Where an engine delivers to: this node's hub. Called on the event loop; no call blocks."""
 
     def deliver(self, entries: Sequence[Entry]) -> None:
         """The tail of the log: every entry after ``head`` at the start, each once, in the order of ``seq``."""
@@ -42,6 +42,10 @@ class Engine(Protocol):
     def floor(self) -> int:
         """Entries up to this seq are no longer retained (0: all are)."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the events that are retained."""
+
     async def start(self, sink: Sink) -> None:
         """Open or create the log, and deliver its tail from now on. Raises ``OSError`` or ``HubError``."""
 
@@ -54,8 +58,9 @@ class Engine(Protocol):
         Returns once they are on disk: whatever happens to the process after that, they are in the log, and they are
         delivered to the sink. A draft whose ``dedupe`` key is known within the dedupe window is not appended again: its
         receipt is the first one's with ``duplicate`` set. Raises ``id_conflict`` (with ``index``) if its
-        ``fingerprint`` differs, and ``log_unavailable`` if the log cannot be written; then nothing was appended.
-        Cancelling the call does not take back what was handed in.
+        ``fingerprint`` differs, and ``overloaded`` if too much waits; then nothing was appended. Raises
+        ``log_unavailable`` if the log cannot be written: then it most likely was not, and repeating it with the same
+        ids settles it. Cancelling the call does not take back what was handed in.
         """
 
     async def read(self, topics: Collection[Topic], after: int | None, limit: int) -> Page:
@@ -79,7 +84,7 @@ class Engine(Protocol):
         """Who is in the topic, on all nodes, as far as this node knows."""
 
     async def probe(self) -> None:
-        """Prove that the way from an append to the sink works, end to end, without adding to the log.
+        """Prove that the log can be written and that the sink got what was written last, without adding to the log.
 
         Raises ``log_unavailable`` if it does not.
         """

@@ -10,44 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import sqlite3
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hub.engine import sqlite_log
 from hub.engine.base import Sink
-from hub.engine.sqlite_log import Extent, Group
+from hub.engine.sqlite_writer import Append, Outcome, Probe, Retention, Writer
 from hub.errors import HubError
 from hub.model import Draft, Entry, Page, PresenceChange, Receipt, Topic
 
 log = logging.getLogger("hub.engine")
 
-_GROUP = 2000
-"""Drafts in one commit, so that one commit stays short."""
-_TRIM_INTERVAL = 1.0
 _PROBE_TIMEOUT = 2.0
-
-
-@dataclass(slots=True)
-class _Append:
-    drafts: Sequence[Draft]
-    done: asyncio.Future[list[Receipt]]
-
-
-@dataclass(slots=True)
-class _Probe:
-    done: asyncio.Future[None]
-
-
-_Work = _Append | _Probe | None
-_Outcome = tuple[asyncio.Future[Any], Any]
+_PATIENCE = 30.0
+"""Seconds for which a publisher waits for the disk."""
+_MAX_WAITING = 64 << 20
+"""Bytes of events that may wait for the disk."""
 
 
 class SqliteEngine:
@@ -63,16 +46,14 @@ class SqliteEngine:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
-        self._retention_age = retention_age
-        self._retention_bytes = retention_bytes
-        self._dedupe_window = dedupe_window
         self._clock = clock
-        # Replaced whole by the writer thread, so that the loop reads it without a lock.
-        self._extent = Extent("", 0, 0, 0)
-        self._next_trim = 0.0
+        self._writer = Writer(path, Retention(retention_age, retention_bytes, dedupe_window), clock, self._from_writer)
+        self._waiting: deque[tuple[float, asyncio.Future[list[Receipt]]]] = deque()
+        """Appends under way, the oldest first, and until when their publishers wait."""
+        self._waiting_bytes = 0
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._undelivered: Exception | None = None
         self._closing = False
-        self._work: queue.SimpleQueue[_Work] = queue.SimpleQueue()
-        self._writer: threading.Thread | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._reader_local = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
@@ -83,45 +64,43 @@ class SqliteEngine:
     @property
     def epoch(self) -> str:
         """See ``Engine``."""
-        return self._extent.epoch
+        return self._writer.extent.epoch
 
     @property
     def head(self) -> int:
         """See ``Engine``."""
-        return self._extent.head
+        return self._writer.extent.head
 
     @property
     def floor(self) -> int:
         """See ``Engine``."""
-        return self._extent.floor
+        return self._writer.extent.floor
 
     @property
-    def stored_bytes(self) -> int:
-        """Bytes of the events in the log."""
-        return self._extent.size
+    def size(self) -> int:
+        """See ``Engine``."""
+        return self._writer.extent.size
 
     async def start(self, sink: Sink) -> None:
         """See ``Engine``."""
         self._loop = asyncio.get_running_loop()
         self._sink = sink
         try:
-            connection, self._extent = await asyncio.to_thread(sqlite_log.open_writer, self._path)
+            await asyncio.to_thread(self._writer.open)
         except sqlite3.Error as error:
             raise OSError(
                 f"the log {self._path} cannot be opened ({error}); restore it from a backup, or move it and the files "
                 "beside it that begin with its name away to begin an empty one"
             ) from error
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="log-reader")
-        self._writer = threading.Thread(target=self._write_loop, args=(connection,), name="log-writer")
-        self._writer.start()
+        self._watchdog = self._loop.call_later(1, self._give_up_on_old)
 
     async def stop(self) -> None:
         """See ``Engine``."""
         self._closing = True
-        if self._writer is not None:
-            self._work.put(None)
-            await asyncio.to_thread(self._writer.join)
-            self._writer = None
+        await asyncio.to_thread(self._writer.close)
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         if self._readers is not None:
             await asyncio.to_thread(self._readers.shutdown)
             self._readers = None
@@ -131,18 +110,29 @@ class SqliteEngine:
 
     async def append(self, drafts: Sequence[Draft]) -> list[Receipt]:
         """See ``Engine``."""
-        done: asyncio.Future[list[Receipt]] = self._running_loop().create_future()
-        self._work.put(_Append(drafts, done))
-        return await done
+        loop = self._running_loop()
+        size = sum(len(draft.body) for draft in drafts)
+        if self._waiting_bytes + size > _MAX_WAITING:
+            raise HubError("overloaded", "More is published than the disk takes. Try again later.")
+        done: asyncio.Future[list[Receipt]] = loop.create_future()
+        self._waiting.append((loop.time() + _PATIENCE, done))
+        self._waiting_bytes += size
+        try:
+            self._writer.put(Append(drafts, done))
+            return await done
+        finally:
+            self._waiting_bytes -= size
 
     async def probe(self) -> None:
         """See ``Engine``: a commit by the writer, answered the way entries are."""
         done: asyncio.Future[None] = self._running_loop().create_future()
-        self._work.put(_Probe(done))
+        self._writer.put(Probe(done))
         try:
             await asyncio.wait_for(done, _PROBE_TIMEOUT)
         except TimeoutError:
             raise HubError("log_unavailable", f"The log did not answer within {_PROBE_TIMEOUT:g} s.") from None
+        if self._undelivered is not None:
+            raise HubError("log_unavailable", "What was published last could not be delivered; the log says why.")
 
     async def read(self, topics: Collection[Topic], after: int | None, limit: int) -> Page:
         """See ``Engine``."""
@@ -184,71 +174,25 @@ class SqliteEngine:
             raise HubError("log_unavailable", "The log is closed.")
         return self._loop
 
-    # --- The writer thread
+    # --- What the writer hands to the loop
 
-    def _write_loop(self, connection: sqlite3.Connection) -> None:
-        stopping = False
-        while not stopping:
-            works: list[_Append | _Probe] = []
-            drafts = 0
-            try:
-                work = self._work.get(timeout=_TRIM_INTERVAL)
-                while True:
-                    if work is None:
-                        stopping = True
-                        break
-                    works.append(work)
-                    drafts += len(work.drafts) if isinstance(work, _Append) else 0
-                    if drafts >= _GROUP:
-                        break
-                    work = self._work.get_nowait()
-            except queue.Empty:
-                pass
-            if works:
-                self._commit(connection, works)
-            if self._clock() >= self._next_trim or self._extent.size > self._retention_bytes:
-                self._trim(connection)
-        connection.close()
-
-    def _commit(self, connection: sqlite3.Connection, works: Sequence[_Append | _Probe]) -> None:
-        entries: list[Entry] = []
-        outcomes: list[_Outcome] = []
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            group = Group(self._extent.head, self._clock() - self._dedupe_window)
-            for work in works:
-                if isinstance(work, _Probe):
-                    outcomes.append((work.done, None))
-                    continue
-                try:
-                    outcomes.append((work.done, group.add(connection, work.drafts)))
-                except HubError as refusal:
-                    outcomes.append((work.done, refusal))
-            group.write(connection, self._extent.size)
-            connection.execute("COMMIT")
-            entries = group.entries
-            extent = self._extent
-            self._extent = replace(extent, head=extent.head + len(entries), size=extent.size + group.bytes)
-        except Exception as error:  # A writer that dies would hang every publisher: whatever it is, they are told.
-            log.error("the log cannot be written: %s", error, exc_info=not isinstance(error, sqlite3.Error))
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            entries = []
-            failure = HubError("log_unavailable", f"The log cannot be written ({error}). Try again later.")
-            outcomes = [(work.done, failure) for work in works]
-        self._on_loop(entries, outcomes)
-
-    def _on_loop(self, entries: Sequence[Entry], outcomes: Sequence[_Outcome]) -> None:
+    def _from_writer(self, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
         assert self._loop is not None
         try:
             self._loop.call_soon_threadsafe(self._settle, entries, outcomes)
         except RuntimeError:  # The loop was closed under us; what was committed is in the log.
             log.warning("the event loop ended before the log did")
 
-    def _settle(self, entries: Sequence[Entry], outcomes: Iterable[_Outcome]) -> None:
+    def _settle(self, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
         assert self._sink is not None
-        if entries:
-            self._sink.deliver(entries)
+        try:
+            if entries:
+                self._sink.deliver(entries)
+                self._undelivered = None
+        except Exception as error:
+            # They are in the log, and their publishers are to hear of it; but this is no hub to send people to.
+            log.exception("the tail could not be delivered")
+            self._undelivered = error
         for done, outcome in outcomes:
             if done.done():
                 continue  # The caller was cancelled; the entry stays, a retry finds the duplicate.
@@ -257,39 +201,39 @@ class SqliteEngine:
             else:
                 done.set_result(outcome)
 
-    def _trim(self, connection: sqlite3.Connection) -> None:
-        now = self._clock()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            floor, size, more = sqlite_log.trim(
-                connection,
-                self._extent,
-                now=now,
-                age=self._retention_age,
-                size=self._retention_bytes,
-                dedupe_window=self._dedupe_window,
-            )
-            connection.execute("COMMIT")
-            self._extent = replace(self._extent, floor=floor, size=size)
-            if not more:
-                connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
-            self._next_trim = now if more else now + _TRIM_INTERVAL
-        except sqlite3.Error as error:
-            log.error("retention failed, the next try is in a minute: %s", error)
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._next_trim = now + 60
+    def _give_up_on_old(self) -> None:
+        """A disk that hangs fails nothing by itself: after a while, those who wait for it are told."""
+        assert self._loop is not None
+        now = self._loop.time()
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= now):
+            _, done = self._waiting.popleft()
+            if not done.done():
+                done.set_exception(
+                    HubError(
+                        "log_unavailable",
+                        f"The log did not answer within {_PATIENCE:g} s, so whether the event is in it is not known. "
+                        "Repeat it with the same id.",
+                    )
+                )
+        self._watchdog = self._loop.call_later(1, self._give_up_on_old)
 
     # --- The reader threads
 
     def _read(self, topics: Sequence[Topic], after: int | None, limit: int) -> Page:
         connection: sqlite3.Connection | None = getattr(self._reader_local, "connection", None)
         if connection is None:
-            connection = self._reader_local.connection = sqlite_log.connect(self._path)
-            connection.execute("PRAGMA query_only=1")
+            connection = sqlite_log.connect(self._path)
             self._reader_connections.append(connection)
-        connection.execute("BEGIN")
+            connection.execute("PRAGMA query_only=1")
+            self._reader_local.connection = connection
         try:
-            return sqlite_log.read_page(connection, topics, after, limit, self._clock())
-        finally:
+            connection.execute("BEGIN")
+            page = sqlite_log.read_page(connection, topics, after, limit, self._clock())
             connection.execute("COMMIT")
+        except sqlite3.Error:
+            # Whatever state it is in, the next read begins with a new one.
+            self._reader_local.connection = None
+            self._reader_connections.remove(connection)
+            connection.close()
+            raise
+        return page

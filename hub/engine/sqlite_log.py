@@ -36,9 +36,11 @@ CREATE TABLE IF NOT EXISTS dedupe (
 CREATE INDEX IF NOT EXISTS dedupe_time ON dedupe (time);
 """
 _VERSION = 1
-_TRIM = 500
-"""Entries that one pass of retention deletes, so that appends never wait for long."""
+_COLUMNS = "seq, topics, body, exclude, expires_at"
 _PAGE_BYTES = 256 * 1024
+"""Bytes of events in a page, so that a reader who catches up holds little."""
+_NEWEST_BYTES = 4 << 20
+"""The same for the newest events, of which there is no second page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +80,23 @@ def open_writer(path: Path) -> tuple[sqlite3.Connection, Extent]:
 
 
 def trim(
-    connection: sqlite3.Connection, extent: Extent, *, now: float, age: float, size: int, dedupe_window: float
+    connection: sqlite3.Connection,
+    extent: Extent,
+    *,
+    now: float,
+    age: float,
+    size: int,
+    dedupe_window: float,
+    limit: int,
 ) -> tuple[int, int, bool]:
-    """Delete the oldest entries that are too old or too many bytes, a bounded number of them.
+    """Delete the oldest entries that are too old or too many bytes, and ids that are past; at most ``limit`` of each.
 
     Returns the new floor and size, and whether there may be more to delete.
     """
-    connection.execute("DELETE FROM dedupe WHERE time < ?", (now - dedupe_window,))
+    past = "SELECT key FROM dedupe WHERE time < ? ORDER BY time LIMIT ?"
+    forgotten = connection.execute(f"DELETE FROM dedupe WHERE key IN ({past})", (now - dedupe_window, limit)).rowcount  # noqa: S608
     oldest = connection.execute(
-        "SELECT seq, time, topics, length(body) FROM entry ORDER BY seq LIMIT ?", (_TRIM,)
+        "SELECT seq, time, topics, length(body) FROM entry ORDER BY seq LIMIT ?", (limit,)
     ).fetchall()
     left, floor = extent.size, extent.floor
     doomed: list[tuple[str, int]] = []
@@ -100,7 +110,8 @@ def trim(
         connection.executemany("DELETE FROM entry_topic WHERE topic = ? AND seq = ?", doomed)
         connection.execute("UPDATE meta SET value = ? WHERE key = 'floor'", (floor,))
         connection.execute("UPDATE meta SET value = ? WHERE key = 'bytes'", (left,))
-    return floor, left, len(oldest) == _TRIM and oldest[-1][0] == floor
+    more = len(oldest) == limit and oldest[-1][0] == floor
+    return floor, left, more or forgotten == limit
 
 
 def read_page(
@@ -118,24 +129,37 @@ def read_page(
         found.update(seq for (seq,) in connection.execute(statement, (name, start, limit + 1)))
     wanted = (heapq.nlargest if newest else heapq.nsmallest)(limit, found)
     more = len(found) > len(wanted)
-    columns = "seq, topics, body, exclude, expires_at"
-    statement = f"SELECT {columns} FROM entry WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq {order}"  # noqa: S608
+    statement = f"SELECT {_COLUMNS} FROM entry WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq {order}"  # noqa: S608
     rows = connection.execute(statement, (json.dumps(wanted),))
-    size, last = 0, start
+    size, last, bound = 0, start, _NEWEST_BYTES if newest else _PAGE_BYTES
     entries: list[Entry] = []
     for seq, names, body, exclude, expires_at in rows:
-        if size and size + len(body) > _PAGE_BYTES:
+        if size and size + len(body) > bound:
             more = True
             break
         size, last = size + len(body), seq
         if expires_at is None or expires_at > now:
-            kept = tuple(json.loads(exclude)) if exclude else ()
-            entries.append(Entry(seq, tuple(json.loads(names)), body, kept, expires_at))
+            entries.append(_entry(seq, names, body, exclude, expires_at))
     rows.close()
     if newest:
         entries.reverse()
         return Page(entries, head, floor, more=False)
     return Page(entries, last if more else max(head, start), floor, more)
+
+
+def write_probe(connection: sqlite3.Connection, size: int) -> None:
+    """Write so many bytes that nobody reads."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', randomblob(?))", (size,))
+
+
+def entries_after(connection: sqlite3.Connection, seq: int) -> list[Entry]:
+    """Every entry after ``seq``, of whatever topics."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM entry WHERE seq > ? ORDER BY seq", (seq,))  # noqa: S608
+    return [_entry(*row) for row in rows]
+
+
+def _entry(seq: int, topics: str, body: bytes, exclude: str | None, expires_at: float | None) -> Entry:
+    return Entry(seq, tuple(json.loads(topics)), body, tuple(json.loads(exclude)) if exclude else (), expires_at)
 
 
 def _head(connection: sqlite3.Connection, floor: int) -> int:

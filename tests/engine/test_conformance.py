@@ -100,6 +100,12 @@ async def test_a_page_is_bounded_in_bytes_but_never_empty(open_engine: Open) -> 
         assert [body[0] for body in seen] == ["0", "1", "2"]
 
 
+async def test_the_newest_are_not_cut_like_a_page(open_engine: Open) -> None:
+    async with open_engine() as (engine, _):
+        await engine.append([draft(f"{n}" + "x" * 60_000) for n in range(10)])
+        assert len((await engine.read([NEWS], None, 10)).entries) == 10
+
+
 async def test_the_same_id_again_gives_the_first_receipt_and_delivers_nothing(open_engine: Open) -> None:
     async with open_engine() as (engine, sink):
         [first] = await engine.append([draft("paid", id="order-7", time=1_000_000.0)])
