@@ -38,7 +38,9 @@ async def run(hub: Hub, session: Session) -> None:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _PATIENCE)
             continue
-        if session.version == version:  # Otherwise it was read for topics that it has no more, or lacks new ones.
+        # A page that was read for other topics is stale. One whose reader got blocked meanwhile would overtake the
+        # answers that wait: it is read anew when there is room.
+        if session.version == version and session.outbox.is_writable():
             _hand_over(hub, session, page)
 
 
@@ -50,7 +52,7 @@ def _hand_over(hub: Hub, session: Session, page: Page) -> None:
         hub.tell_reset(session, "truncated")
     frames = []
     for entry in page.entries:
-        if session.client not in entry.exclude:
+        if not (entry.exclude and session.is_excluded(entry.exclude)):
             topic = next(name for name in entry.topics if name in session.topics)
             frames.append(wire.event_frame(hub.cursor(entry.seq), topic, entry))
     outbox.page(frames, page.through)

@@ -7,6 +7,7 @@ operation and one write for the whole group, however many events are in it. No I
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -15,6 +16,8 @@ from hub.model import Cursor, Draft, Entry, Topic
 from hub.registry import Registry
 from hub.session import Session
 from hub.wire import Chunk
+
+log = logging.getLogger("hub.fanout")
 
 _CHUNK_BYTES = 32 * 1024
 """Bytes of events in one chunk: small beside an outbox, so that a slow reader's queue is bounded in steps of it."""
@@ -75,15 +78,21 @@ class Fanout:
     def _spread(self, frames: dict[Topic, list[_Item]], excluded: dict[str, set[int]], *, durable: bool) -> None:
         for session, chunk in self._shares(frames):
             own = chunk
-            if excluded and session.client in excluded:
-                left = chunk.without(excluded[session.client])
+            if excluded and session.is_excluded(excluded):
+                seqs = excluded.get(session.client, set()) | excluded.get(session.own_name, set())
+                left = chunk.without(seqs)
                 if left is None:
                     continue
                 own = left
-            if durable:
-                session.outbox.offer(own)
-            else:
-                session.outbox.offer_ephemeral(own)
+            try:
+                if durable:
+                    session.outbox.offer(own)
+                else:
+                    session.outbox.offer_ephemeral(own)
+            except Exception:
+                # A gap would be worse than an end: the client comes back and reads on from its cursor.
+                log.exception("%s could not be offered its events", session.id)
+                session.link.abort()
             self.offered += len(own.seqs)
 
     def _shares(self, frames: dict[Topic, list[_Item]]) -> Iterable[tuple[Session, Chunk]]:

@@ -36,6 +36,9 @@ class Link(Protocol):
     def pending(self) -> int:
         """Bytes that the transport holds and the peer's kernel has not taken."""
 
+    def taken(self) -> int:
+        """Bytes that the peer's kernel has taken so far."""
+
     def close(self, code: int, reason: str) -> None:
         """Say goodbye (RFC 6455, 7.1.2) and end; cut the connection if the peer does not follow."""
 
@@ -73,7 +76,6 @@ class Outbox:
         "_queued_seq",
         "_schedule",
         "lost_presence",
-        "overflows",
         "position",
         "state",
     )
@@ -94,7 +96,6 @@ class Outbox:
         """Everything of the reader's up to this seq was handed to the transport."""
         self.lost_presence = False
         """Presence frames were dropped: the reader needs the state anew."""
-        self.overflows = 0
         self._queued_seq = position
         self._queue: deque[tuple[int, Frame | Chunk]] = deque()
         self._queued_bytes = 0
@@ -135,8 +136,7 @@ class Outbox:
             self.lost_presence = True
 
     def control(self, frame: Frame) -> None:
-        """A welcome, an answer, a reset: never dropped. Answers are bounded by the reader's own requests, which the
-        transport stops reading while the outbox is not writable."""
+        """A welcome, an answer, a reset: never dropped. Who makes answers bounds them: see ``Connection``."""
         if self.state is not State.CLOSED:
             self._push(_CONTROL, frame)
 
@@ -192,7 +192,6 @@ class Outbox:
             self._schedule(self.flush)
 
     def _overflow(self, kind: int) -> None:
-        self.overflows += 1
         if kind < 0:
             # What may be lost does not push out what may not: only the newcomer goes.
             self.lost_presence |= kind == _PRESENCE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from hub.model import Principal, Topic
@@ -28,14 +29,21 @@ class Session:
     id: str = field(default_factory=lambda: "c_" + secrets.token_hex(8))
     version: int = 0
     acked: str | None = None
-    stalled_since: float = 0
-    stalled_bytes: int = 0
     _unblocked: asyncio.Future[None] | None = None
 
     @property
     def user(self) -> str:
         """The subject that the connection speaks for."""
         return self.principal.subject
+
+    @property
+    def own_name(self) -> str:
+        """This client of this principal, and of nobody else who calls a client the same."""
+        return f"{self.principal.source} {self.client}"
+
+    def is_excluded(self, names: Collection[str]) -> bool:
+        """Whether an event that excludes these (client ids and ``own_name`` s) is not for this session."""
+        return self.client in names or self.own_name in names
 
     async def until_writable(self) -> bool:
         """Wait until the transport takes more; False if the connection ended instead.

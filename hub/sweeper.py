@@ -39,7 +39,8 @@ class Sweeper:
         self._slot = 0
         self._expiries: list[tuple[float, str]] = []
         """(Unix time, session id), the earliest first."""
-        self._blocked: set[Session] = set()
+        self._watched: dict[Session, tuple[float, int]] = {}
+        """Those for whom bytes wait: since when (monotonic) the peer has taken how many."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -67,12 +68,11 @@ class Sweeper:
 
     def watch(self, session: Session) -> None:
         """Bytes wait in the session's transport: from now on it has to make progress."""
-        session.stalled_since, session.stalled_bytes = time.monotonic(), session.link.pending()
-        self._blocked.add(session)
+        self._watched[session] = (time.monotonic(), session.link.taken())
 
     def forget(self, session: Session) -> None:
         """The session's transport takes more again, or the session ended."""
-        self._blocked.discard(session)
+        self._watched.pop(session, None)
 
     async def _run(self) -> None:
         next_cursors = time.monotonic() + self._cursor_interval
@@ -97,18 +97,17 @@ class Sweeper:
 
     def _evict_stalled(self) -> None:
         now = time.monotonic()
-        for session in list(self._blocked):
-            pending = session.link.pending()
-            if pending == 0:
-                self._blocked.discard(session)
-            elif pending < session.stalled_bytes:
-                session.stalled_since, session.stalled_bytes = now, pending
-            elif now - session.stalled_since > self._stall_timeout:
+        for session, (since, taken) in list(self._watched.items()):
+            if session.link.pending() == 0:
+                del self._watched[session]
+            elif session.link.taken() > taken:
+                self._watched[session] = (now, session.link.taken())
+            elif now - since > self._stall_timeout:
                 log.warning(
                     "%s of %s evicted: it took none of %d bytes for %g s",
                     session.id,
                     session.principal.source,
-                    pending,
+                    session.link.pending(),
                     self._stall_timeout,
                 )
                 self._hub.counters.evicted += 1
@@ -132,7 +131,7 @@ class Sweeper:
                 living.append(session_id)
             elif waiting:
                 living.append(session_id)
-                if session not in self._blocked:
+                if session not in self._watched:
                     self.watch(session)
             else:
                 log.info("%s of %s is dead: no answer to a ping", session.id, session.principal.source)

@@ -33,6 +33,7 @@ class Tick:
                 self._due[0]()
             except Exception:
                 log.exception("a callback failed")
-            self._due.popleft()
+            finally:
+                self._due.popleft()
         if self._due:
             asyncio.get_running_loop().call_soon(self._run)

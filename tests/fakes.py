@@ -45,6 +45,9 @@ class FakeLink:
     def pending(self) -> int:
         return self.held
 
+    def taken(self) -> int:
+        return 0
+
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
 

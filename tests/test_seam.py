@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hub import wire
 from hub.engine.sqlite import SqliteEngine
 from hub.hub import Hub, Limits
 from hub.model import Grants, Page, Principal, Topic
@@ -252,6 +253,64 @@ async def test_what_a_client_published_is_not_sent_back_to_it_even_when_it_resum
         await asyncio.sleep(0)
         own.take()
         assert own.seen == [2]
+    finally:
+        await hub.stop()
+
+
+async def test_two_people_may_call_their_clients_the_same(tmp_path: Path) -> None:
+    hub = make_hub(str(tmp_path))
+    await hub.start()
+    try:
+        alice, bob = Reader(hub, ["a"]), Reader(hub, ["a"])
+        alice.connect()
+        link = bob.link = FakeLink()
+        bob.session = hub.open(reader_principal("bob"), link, client="reader-tab", address="test", topics=[Topic("a")])
+        assert alice.session is not None
+        event = Publication(type="n", data=1, to=Target(topics=["a"]))
+        await hub.publish(PUBLISHER, [event], exclude=(alice.session.own_name,))
+        await asyncio.sleep(0)
+        alice.take()
+        bob.take()
+        assert (alice.seen, bob.seen) == ([], [1])
+        bob.disconnect(lose=False)
+        bob.session = hub.open(
+            reader_principal("bob"), link, client="reader-tab", address="test", topics=[Topic("a")], after="earliest"
+        )
+        async with asyncio.timeout(10):
+            while hub.catching_up:
+                await asyncio.sleep(0.002)
+        bob.take()
+        assert bob.seen == [1, 1]
+    finally:
+        await hub.stop()
+
+
+async def test_a_page_never_overtakes_an_answer(tmp_path: Path) -> None:
+    """If the transport fills while a page is read, what waits goes first: a cursor in it must not move back."""
+    hub = make_hub(str(tmp_path))
+    read = hub.engine.read
+    reader = Reader(hub, ["a"])
+
+    async def read_and_get_blocked(*args: Any) -> Page:
+        page = await read(*args)
+        if reader.session is not None and not reader.link.frames("ok"):
+            reader.set_room(0)
+            reader.session.outbox.control(wire.ok(1, cursor=str(hub.place(reader.session))))
+            asyncio.get_running_loop().call_later(0.05, reader.set_room, None)
+        return page
+
+    await hub.start()
+    try:
+        reader.cursor = str(hub.cursor(0))
+        for number in range(1, 6):
+            await publish(hub, number, ["a"])
+        hub.engine.read = read_and_get_blocked  # type: ignore[method-assign]
+        reader.connect()
+        async with asyncio.timeout(10):
+            while hub.catching_up or len(reader.link.frames("event")) < 5:
+                await asyncio.sleep(0.002)
+        kinds = [frame["type"] for frame in reader.link.frames()]
+        assert kinds == ["welcome", "ok", *["event"] * 5, "cursor"]
     finally:
         await hub.stop()
 

@@ -237,12 +237,17 @@ async def test_presence_is_sent_anew_to_one_who_was_behind(hub: HubProcess) -> N
         frame(TEXT, b'{"type":"ping","ref":1}'),
         frame(TEXT, b'{"type":"nonsense"}'),
         frame(TEXT, b'{"type":"subscribe","ref":1,"topics":["news"]}'),
+        frame(TEXT, b'{"type":"unsubscribe","ref":1,"topics":["nowhere"]}'),
     ],
-    ids=["websocket pings", "pings", "nonsense", "requests"],
+    ids=["websocket pings", "pings", "nonsense", "requests", "long answers"],
 )
 async def test_a_flood_of_requests_is_bounded(hub: HubProcess, asked: bytes) -> None:
     flood = asked * 2000
     rude, _ = await welcomed(hub, hub.token("alice"), receive_buffer=KERNEL)
+    if b"unsubscribe" in asked:
+        names = ",".join(f'"chat:{n}-{"x" * 180}"' for n in range(100))
+        rude.writer.write(frame(TEXT, f'{{"type":"subscribe","ref":0,"topics":[{names}]}}'.encode()))
+        await rude.until("ok")
     before = resident(hub.pid)
     written = 0
     with contextlib.suppress(TimeoutError, ConnectionError):
