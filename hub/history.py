@@ -22,19 +22,19 @@ async def read(hub: Hub, topics: Collection[Topic], *, after: str | None, limit:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
     # Listening begins before the first look, so that nothing comes between the two.
-    with hub.listening(topics) as news:
+    with hub.pollers.listening(topics) as news:
         while True:
             news.clear()
             page = await hub.engine.read(topics, position, limit)
             left = deadline - loop.time()
-            if page.entries or page.more or left <= 0 or hub.draining:
+            reset = lost is not None or (position is not None and page.floor > position)
+            if page.entries or page.more or reset or left <= 0 or hub.draining:
                 break
             position = page.through
             try:
                 await asyncio.wait_for(news.wait(), left)
             except TimeoutError:
                 break
-    reset = lost is not None or (position is not None and page.floor > position)
     return _encode(hub, page, frozenset(topics), reset)
 
 

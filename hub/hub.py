@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,8 +21,9 @@ from hub.fanout import Fanout
 from hub.model import Cursor, Draft, Entry, PresenceChange, Principal, Receipt, Topic
 from hub.outbox import Link, Outbox, State
 from hub.policy import Action
+from hub.pollers import Pollers
 from hub.presence import Presence
-from hub.publication import Publication, make_draft
+from hub.publication import MAX_TARGETS, Publication, make_draft
 from hub.registry import Registry
 from hub.session import Session
 from hub.sweeper import Sweeper
@@ -51,6 +51,7 @@ class Counters:
 
     published: int = 0
     duplicates: int = 0
+    failed: int = 0
     opened: int = 0
     refused: int = 0
     evicted: int = 0
@@ -66,6 +67,7 @@ class Hub:
         self.engine = engine
         self.registry = Registry()
         self.presence = Presence(engine, presence_topics, presence_grace)
+        self.pollers = Pollers()
         self.counters = Counters()
         self.draining = False
         self.tail = 0
@@ -80,7 +82,6 @@ class Hub:
             cursor_interval=limits.cursor_interval,
             ping_interval=limits.ping_interval,
         )
-        self._pollers: dict[Topic, set[asyncio.Event]] = {}
 
     async def start(self) -> None:
         """Open the engine and begin to deliver."""
@@ -115,22 +116,25 @@ class Hub:
     ) -> list[Receipt]:
         """Check and append publications, all or none; returns once the durable ones are on disk.
 
-        Raises what ``make_draft`` and ``Engine.append`` raise, with ``index`` where there are several. Ephemeral ones
-        are sent after the durable ones are in the log.
+        Raises what ``make_draft`` and ``Engine.append`` raise, with ``index`` where there are several, and
+        ``event_invalid`` if they have too many targets together. Ephemeral ones are sent after the durable ones are in
+        the log.
         """
         now = time.time()
         drafts: list[Draft] = []
+        targets = 0
         for index, one in enumerate(said):
             try:
-                drafts.append(
-                    make_draft(one, publisher, now=now, max_bytes=self._limits.max_event_bytes, exclude=exclude)
-                )
+                draft = make_draft(one, publisher, now=now, max_bytes=self._limits.max_event_bytes, exclude=exclude)
+                targets += len(draft.topics)
+                if targets > MAX_TARGETS:
+                    raise HubError("event_invalid", f"A request names at most {MAX_TARGETS} targets; send several.")
             except HubError as refusal:
                 if len(said) > 1:
                     refusal.extra["index"] = index
                 raise
-        durable = [draft for draft in drafts if draft.durable]
-        appended = iter(await self.engine.append(durable) if durable else [])
+            drafts.append(draft)
+        appended = iter(await self._append([draft for draft in drafts if draft.durable], drafts))
         receipts = []
         for draft in drafts:
             if draft.durable:
@@ -142,16 +146,27 @@ class Hub:
         self.counters.duplicates += sum(receipt.duplicate for receipt in receipts)
         return receipts
 
+    async def _append(self, durable: list[Draft], drafts: list[Draft]) -> list[Receipt]:
+        if not durable:
+            return []
+        try:
+            return await self.engine.append(durable)
+        except HubError as refusal:
+            self.counters.failed += refusal.kind.status == 503
+            # The engine counts what it was given; the publisher counts what they sent.
+            index = refusal.extra.pop("index", None)
+            if index is not None and len(drafts) > 1:
+                refusal.extra["index"] = next(n for n, draft in enumerate(drafts) if draft is durable[index])
+            raise
+
     # --- The engine's sink: the tail
 
     def deliver(self, entries: Sequence[Entry]) -> None:
         """Fan the tail out. See ``Sink``."""
         self._fanout.durable(entries)
         self.tail = entries[-1].seq
-        if self._pollers:
-            for topic in {topic for entry in entries for topic in entry.topics}:
-                for news in self._pollers.get(topic, ()):
-                    news.set()
+        if self.pollers:
+            self.pollers.wake({topic for entry in entries for topic in entry.topics})
 
     def signal(self, draft: Draft) -> None:
         """Fan an ephemeral event out. See ``Sink``."""
@@ -261,9 +276,7 @@ class Hub:
     def begin_drain(self) -> list[Session]:
         """Take no new connections and answer the long polls; the sessions that are to be sent away."""
         self.draining = True
-        for waiting in self._pollers.values():
-            for news in waiting:
-                news.set()
+        self.pollers.wake_all()
         return list(self.registry)
 
     # --- What a connection asks for
@@ -291,7 +304,8 @@ class Hub:
         session.version += bool(gone)
 
     def renew(self, session: Session, principal: Principal) -> None:
-        """A fresh token for a session; it lives as long as that does. Topics no longer granted are left.
+        """A fresh token for a session; it lives as long as that does. Topics no longer granted are left,
+        those that it subscribes by itself are added.
 
         Raises ``subject_mismatch``.
         """
@@ -301,6 +315,8 @@ class Hub:
         self.unsubscribe(session, lost)
         session.principal = principal
         self._sweeper.expect_expiry(session)
+        given = [topic for topic in policy.automatic_topics(principal) if topic not in session.topics]
+        self.subscribe(session, given[: max(0, self._limits.max_topics - len(session.topics))])
 
     def place(self, session: Session) -> Cursor:
         """Where the session is: it was sent, or has waiting for it in order, everything of its up to here."""
@@ -334,22 +350,6 @@ class Hub:
         """Events between the session's cursor and its place are gone; it is told, never given a silent gap."""
         self.counters.resets += 1
         session.outbox.control(wire.reset(reason, self.cursor(session.outbox.position)))
-
-    @contextmanager
-    def listening(self, topics: Collection[Topic]) -> Iterator[asyncio.Event]:
-        """An event that is set when a durable event of these topics comes, or when the hub stops: for long polls."""
-        news = asyncio.Event()
-        for topic in topics:
-            self._pollers.setdefault(topic, set()).add(news)
-        if self.draining:
-            news.set()
-        try:
-            yield news
-        finally:
-            for topic in topics:
-                self._pollers[topic].discard(news)
-                if not self._pollers[topic]:
-                    del self._pollers[topic]
 
     def cursor(self, seq: int) -> Cursor:
         """The cursor after the entry ``seq`` of this log."""

@@ -17,7 +17,9 @@ from hub import policy
 from hub.errors import HubError
 from hub.model import ALL, Draft, Principal, Topic, client_id, timestamp, topic, user_topic
 
-MAX_TARGETS = 1000
+MAX_TARGETS = 10_000
+"""Targets of one request, all its events together: each is a row in the log."""
+_MAX_NAMES = 1000
 
 
 class Target(BaseModel):
@@ -25,8 +27,8 @@ class Target(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    users: Annotated[list[str], Field(max_length=MAX_TARGETS)] = []
-    topics: Annotated[list[str], Field(max_length=MAX_TARGETS)] = []
+    users: Annotated[list[str], Field(max_length=_MAX_NAMES)] = []
+    topics: Annotated[list[str], Field(max_length=_MAX_NAMES)] = []
     all: bool = False
 
 

@@ -3,6 +3,7 @@
 # No postponed annotations here: FastAPI could not resolve those that name a local dependency.
 import asyncio
 from collections.abc import Coroutine
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -136,7 +137,11 @@ def router(hub: Hub, authenticate: Authenticate) -> APIRouter:
         summary="Who is connected to this node",
         responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid"),
     )
-    async def connections(_: administrators, user: str | None = None) -> list[ConnectionBody]:
+    async def connections(
+        _: administrators,
+        user: Annotated[str | None, Query(description="Only those of this user or service.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> list[ConnectionBody]:
         return [
             ConnectionBody(
                 id=session.id,
@@ -151,8 +156,7 @@ def router(hub: Hub, authenticate: Authenticate) -> APIRouter:
                 cursor=str(hub.place(session)),
                 acked=session.acked,
             )
-            for session in hub.registry
-            if user is None or session.user == user
+            for session in islice((s for s in hub.registry if user is None or s.user == user), limit)
         ]
 
     return routes

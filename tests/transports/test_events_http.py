@@ -319,3 +319,26 @@ def test_nobody_publishes_without_a_token(admin: Api) -> None:
     twice = [("Authorization", "Bearer a"), ("Authorization", "Bearer b")]
     problem = admin.with_token(None).refused("POST", "/v1/events", json=event(), headers=twice)
     assert problem["code"] == "credentials_ambiguous"
+
+
+def test_the_index_counts_what_the_publisher_sent(admin: Api) -> None:
+    """Ephemeral ones included, which the log never sees."""
+    admin.publish(event(id="index-1"))
+    batch = [event(durable=False), event(), event(durable=False), event(id="index-1", data="other")]
+    refused = admin.refused("POST", "/v1/events", json=batch)
+    assert (refused["code"], refused["index"]) == ("id_conflict", 3)
+    assert "index" not in admin.refused("POST", "/v1/events", json=event(id="index-1", data="other"))
+
+
+def test_a_request_has_so_many_targets(admin: Api) -> None:
+    wide = event(to={"topics": [f"t{n}" for n in range(1000)]})
+    assert len(admin.publish([wide] * 10)) == 10
+    refused = admin.refused("POST", "/v1/events", json=[wide] * 11)
+    assert (refused["code"], refused["index"]) == ("event_invalid", 10)
+
+
+def test_a_topic_named_twice_is_read_once(hub: HubProcess, admin: Api) -> None:
+    admin.publish(event(to={"topics": ["twice"]}))
+    for query in ("twice,twice", "twice,other,twice"):
+        page = admin.get("/v1/events", topics=query, after="earliest", wait=0)
+        assert [entry["topic"] for entry in page["events"]] == ["twice"]
