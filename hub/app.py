@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
-from sqlalchemy.exc import OperationalError
 from starlette.middleware.cors import CORSMiddleware
 
 from hub import ops
 from hub.engine.sqlite import SqliteEngine
-from hub.errors import HubError
 from hub.hub import Hub, Limits
 from hub.identity import routes as identity_routes
 from hub.identity.service import Identity
@@ -23,8 +20,6 @@ from hub.settings import Settings
 from hub.transports import http, pages, problem, websocket
 from hub.transports.credentials import bearer
 from hub.transports.middleware import BodyLimit, SecurityHeaders
-
-log = logging.getLogger("hub.app")
 
 MAX_FRAME = 64 * 1024
 """Largest message of a client over its socket, in bytes; a publication has to fit."""
@@ -82,7 +77,6 @@ class Application:
         authenticate = self.identity.authenticate
         principal = bearer(authenticate)
         problem.install(app)
-        app.add_exception_handler(OperationalError, _store_unavailable)
         app.include_router(identity_routes.router(self.identity, principal))
         app.include_router(http.router(self.hub, authenticate))
         app.include_router(
@@ -101,12 +95,6 @@ class Application:
             )
         _describe(app)
         return app
-
-
-async def _store_unavailable(_: Request, error: Exception) -> Response:
-    """A disk that is full, a lock that is held: that passes, and a traceback for every login would say no more."""
-    log.error("the identities cannot be read or written: %s", getattr(error, "orig", error))
-    return problem.render(HubError("log_unavailable", "The identities cannot be read or written now; try again later."))
 
 
 def _describe(app: FastAPI) -> None:

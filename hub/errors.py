@@ -21,8 +21,6 @@ class Retry(StrEnum):
     """Get a fresh token, then come back, once."""
     LATER = "later"
     """Come back after a growing, random wait."""
-    NOW = "now"
-    """Come back at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,7 @@ TABLE: dict[str, ErrorKind] = {
         ErrorKind("origin_forbidden", 403, 1008, _NEVER, "This origin may not connect"),
         # Is it well said?  4xx / 45xx
         ErrorKind("request_invalid", 422, 4500, _NEVER, "The request is not well formed"),
+        ErrorKind("http_invalid", 400, 4510, _NEVER, "This is not HTTP/1.1"),
         ErrorKind("event_invalid", 422, 4500, _NEVER, "The event is not well formed"),
         ErrorKind("topic_invalid", 422, 4501, _NEVER, "Not a topic name"),
         ErrorKind("cursor_invalid", 422, 4502, _NEVER, "Not a cursor of this hub"),
@@ -73,12 +72,14 @@ TABLE: dict[str, ErrorKind] = {
         ErrorKind("frame_invalid", 422, 4505, _NEVER, "The frame is not well formed"),
         ErrorKind("event_too_large", 413, 1009, _NEVER, "The event is too large"),
         ErrorKind("request_too_large", 413, 1009, _NEVER, "The request is too large"),
+        ErrorKind("head_too_large", 431, 1009, _NEVER, "The request's head is too large"),
         ErrorKind("id_conflict", 409, 4506, _NEVER, "This id was used for another event"),
         ErrorKind("name_taken", 409, 4507, _NEVER, "This name is taken"),
         ErrorKind("not_found", 404, 4508, _NEVER, "There is no such thing"),
         ErrorKind("method_not_allowed", 405, 4509, _NEVER, "This method is not allowed here"),
         # Is the hub well?  5xx
         ErrorKind("log_unavailable", 503, 1013, _LATER, "The log cannot be written now"),
+        ErrorKind("identity_unavailable", 503, 1013, _LATER, "Users and services cannot be read or written now"),
         ErrorKind("overloaded", 503, 1013, _LATER, "The hub is overloaded"),
         ErrorKind("restarting", 503, 1012, _LATER, "The hub is restarting"),
         ErrorKind("internal", 500, 1011, _LATER, "The hub failed; the log says why"),

@@ -21,8 +21,6 @@ from hub.hub import Hub
 from hub.transports.credentials import Authenticate, from_headers, only_token
 from hub.transports.problem import UNAUTHORIZED, responses
 
-log = logging.getLogger("hub.ops")
-
 _FIELDS = "token|ticket|access_token|refresh_token|password|client_secret"
 _SECRETS = re.compile(
     # In URLs and forms; in JSON and in what Python prints of it; by what the hub's own look like.
@@ -55,17 +53,13 @@ def router(
     @routes.get(
         "/readyz",
         summary="Publish → log → delivery works, end to end, and people can log in",
-        responses=responses("log_unavailable", "restarting"),
+        responses=responses("log_unavailable", "identity_unavailable", "restarting"),
     )
     async def readyz() -> dict[str, str]:
         if hub.draining:
             raise HubError("restarting")
         await hub.engine.probe()
-        try:
-            await check_identity()
-        except Exception as error:
-            log.error("the identities cannot be read: %s", error)
-            raise HubError("log_unavailable", "The identities cannot be read; the log says why.") from error
+        await check_identity()
         return {"status": "ready"}
 
     @routes.get("/metrics", summary="Prometheus metrics", responses=responses(*UNAUTHORIZED, "forbidden"))
@@ -96,6 +90,7 @@ class _HubCollector(Collector):
             ("hub_catching_up", hub.catching_up, "Connections that read from the log."),
             ("hub_log_head", hub.engine.head, "Newest entry of the log."),
             ("hub_log_floor", hub.engine.floor, "Newest entry that is no longer retained."),
+            ("hub_log_bytes", hub.engine.size, "Bytes of the events retained."),
             ("hub_tail_lag", hub.engine.head - hub.tail, "Entries in the log and not yet fanned out."),
             ("hub_tasks", len(asyncio.all_tasks()), "asyncio tasks of the process."),
         ):
@@ -103,6 +98,7 @@ class _HubCollector(Collector):
         for name, value, text in (
             ("hub_events_published", counters.published, "Events accepted."),
             ("hub_events_duplicate", counters.duplicates, "Publishes that repeated an earlier one."),
+            ("hub_publishes_failed", counters.failed, "Publishes that the log could not take."),
             ("hub_events_offered", hub.offered, "Events handed to connections, times connections."),
             ("hub_connections_opened", counters.opened, "Connections let in."),
             ("hub_connections_refused", counters.refused, "Connections refused at the door."),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.openapi.models import OpenAPI
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import OperationalError
 
 from hub.app import Application
+from hub.errors import HubError
 from hub.settings import Settings
 from tests.hub_process import HubProcess
 from tests.transports.raw import RawSocket
@@ -141,7 +140,7 @@ def test_it_asks_twice_for_the_same_document(app: FastAPI) -> None:
 @pytest.mark.parametrize(
     ("failure", "status", "code"),
     [
-        (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), 503, "log_unavailable"),
+        (HubError("identity_unavailable"), 503, "identity_unavailable"),
         (ZeroDivisionError("division by zero"), 500, "internal"),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from sqlalchemy import delete, func, or_, select
 
+from hub.errors import HubError
 from hub.identity.models import Account, Change, LoginSession
 from hub.identity.revocations import AccountState, Revocations
 from hub.identity.store import Store
@@ -108,11 +109,16 @@ class Feed:
                 if self._clock() > next_tidy:
                     next_tidy = self._clock() + _TIDY_SECONDS
                     await self._tidy()
-            except Exception:
+            except Exception as error:
                 # Whatever it is, a full disk or a bug in what is told, it must not end the watch: a disabled user would
                 # stay. Said once, not at every look.
                 if healthy:
-                    _log.exception("Changes of identities cannot be read; trying again every %s s", self._interval)
+                    _log.error(
+                        "changes of identities cannot be read (%s); trying again every %g s",
+                        error.__cause__ or error,
+                        self._interval,
+                        exc_info=not isinstance(error, HubError),
+                    )
                 healthy = False
             else:
                 healthy = True

@@ -5,6 +5,7 @@ The composition root gives the dependency that finds the caller of a request.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -23,10 +24,12 @@ from hub.identity.schemas import (
 )
 from hub.identity.service import Identity, UserTokens
 from hub.model import Principal
-from hub.transports.credentials import PrincipalDependency
+from hub.transports.credentials import PrincipalDependency, address
 from hub.transports.problem import UNAUTHORIZED, responses
 
-_BODY_PROBLEMS = ("request_invalid", "request_too_large", "overloaded")
+log = logging.getLogger(__name__)
+
+_BODY_PROBLEMS = ("request_invalid", "request_too_large", "overloaded", "identity_unavailable")
 
 
 def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
@@ -43,7 +46,13 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
     )
     async def login(request: Request, response: Response) -> TokenBody:
         body = await read(request, LoginBody, JSON, FORM)
-        return _user_tokens(response, await identity.login(body.username, body.password))
+        try:
+            tokens = await identity.login(body.username, body.password)
+        except HubError as refusal:
+            # Quoted and cut: it may hold anything, a password typed into the wrong field among it.
+            log.warning("login of %.40r from %s refused: %s", body.username, address(request), refusal.code)
+            raise
+        return _user_tokens(response, tokens)
 
     @routes.post(
         "/v1/auth/refresh",

@@ -110,7 +110,7 @@ class Identity:
         await self.stop()
 
     async def check(self) -> None:
-        """Whether the database answers, for readiness; raises if not."""
+        """Whether the database answers, for readiness; raises ``identity_unavailable`` if not."""
         async with self._store.read() as db:
             await db.execute(select(1))
 

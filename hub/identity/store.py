@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -18,9 +18,10 @@ from typing import Any
 
 import aiosqlite
 from sqlalchemy import URL, Connection, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from hub.errors import HubError
 from hub.identity.models import Base
 from hub.settings import SettingsError
 
@@ -93,19 +94,31 @@ class Store:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that only reads, and sees one state."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        """A transaction that only reads, and sees one state. Raises ``identity_unavailable``."""
+        with _told():
+            async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A transaction that may write: committed, and on disk, when the block ends; undone if it raises.
 
-        What it reads cannot change under it. Keep it short: it waits for nothing but the database.
+        What it reads cannot change under it. Keep it short: it waits for nothing but the database. Raises
+        ``identity_unavailable``.
         """
         # This process's writers queue here, in order; the database's own lock is polled, and for other processes.
-        async with self._writer, AsyncSession(self._writing, expire_on_commit=False) as session, session.begin():
-            yield session
+        with _told():
+            async with self._writer, AsyncSession(self._writing, expire_on_commit=False) as session, session.begin():
+                yield session
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A disk that is full or gone is no bug of ours: an answer that says to come back."""
+    try:
+        yield
+    except OperationalError as error:
+        raise HubError("identity_unavailable") from error.orig
 
 
 def _prepare_file(path: Path) -> None:

@@ -70,3 +70,8 @@ def only_token(tokens: Sequence[str]) -> str:
     if len(tokens) > 1:
         raise HubError("credentials_ambiguous", "Send one token, in one place.")
     return tokens[0]
+
+
+def address(connection: HTTPConnection) -> str:
+    """Where the caller is, for the log. Behind a trusted proxy, what that says."""
+    return connection.client.host if connection.client else "unknown"

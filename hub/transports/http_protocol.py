@@ -8,9 +8,11 @@ how a problem is said, nothing of the hub.
 from __future__ import annotations
 
 import asyncio
-import json
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from hub.errors import HubError
+from hub.transports.problem import render
 
 MAX_HEAD = 32 * 1024
 """Bytes of a request line and its headers. A token has at most 4 KiB."""
@@ -94,19 +96,15 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be read with a problem (RFC 9457), and end the connection."""
-        status, title, detail, code = (
-            (431, "The request is too large", f"A request's head may have {MAX_HEAD} bytes.", "request_too_large")
+        refusal = (
+            HubError("head_too_large", f"A request's head may have {MAX_HEAD} bytes.")
             if self._too_long
-            else (400, "The request is not well formed", "This is not HTTP/1.1.", "request_invalid")
+            else HubError("http_invalid")
         )
-        body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code})
-        head = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in self.server_state.default_headers)]
-        head += [
-            b"content-type: application/problem+json\r\n",
-            b"content-length: %d\r\n" % len(body),
-            b"connection: close\r\n\r\n",
-        ]
-        self.transport.write(b"".join(head) + body.encode())
+        answer = render(refusal)
+        head = [STATUS_LINE[answer.status_code], *(b"%b: %b\r\n" % h for h in self.server_state.default_headers)]
+        head += [b"%b: %b\r\n" % header for header in answer.raw_headers]
+        self.transport.write(b"".join(head) + b"connection: close\r\n\r\n" + bytes(answer.body))
         self.transport.close()
 
     def resume_writing(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -74,10 +75,13 @@ def render(error: HubError) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem."""
+    tell = _Teller()
 
     @app.exception_handler(HubError)
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HubError)
+        if error.kind.status >= 500:
+            tell(error)
         return render(error)
 
     @app.exception_handler(RequestValidationError)
@@ -112,3 +116,23 @@ def install(app: FastAPI) -> None:
         # uvicorn ends the connection; a client that is not told would put its next request on it.
         response.headers["Connection"] = "close"
         return response
+
+
+class _Teller:
+    """Says in the log that requests fail, without a line for each of them."""
+
+    _PAUSE = 10.0
+
+    def __init__(self) -> None:
+        self._unsaid: dict[str, int] = {}
+        self._next: dict[str, float] = {}
+
+    def __call__(self, error: HubError) -> None:
+        """Say it, or count it for the next time."""
+        now = time.monotonic()
+        if now < self._next.get(error.code, 0.0):
+            self._unsaid[error.code] = self._unsaid.get(error.code, 0) + 1
+            return
+        self._next[error.code] = now + self._PAUSE
+        unsaid = self._unsaid.pop(error.code, 0)
+        log.error("answered %s [%s] (and %d times since this was said last)", error, error.__cause__, unsaid)

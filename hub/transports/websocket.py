@@ -1,7 +1,7 @@
 """``GET /v1/ws``: the door to the live stream; see docs/protocol.md, section 3. What follows is ``dialogue``'s.
 
 A refused connection is accepted and then closed, since a refusal before that reaches browsers as 1006 without a reason.
-Only a foreign origin is refused before: it is to learn nothing.
+A page of a foreign origin is refused before its token is looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hub.hub import Hub
 from hub.outbox import Link
 from hub.session import Session
 from hub.transports.connection import Surroundings
-from hub.transports.credentials import Authenticate, from_headers, from_subprotocols, only_token
+from hub.transports.credentials import Authenticate, address, from_headers, from_subprotocols, only_token
 from hub.transports.dialogue import Dialogue
 from hub.transports.protocol import EXTENSION
 
@@ -33,9 +33,6 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
 
     @routes.websocket("/v1/ws")
     async def stream(websocket: WebSocket) -> None:
-        if not _origin_allowed(websocket, allowed_origins):
-            await websocket.close()  # Before accept: HTTP 403.
-            return
         handshake = websocket.scope.get("extensions", {}).get(EXTENSION)
         if handshake is None:
             raise RuntimeError("The hub needs its own WebSocket protocol class: start it with `hub serve`.")
@@ -48,10 +45,12 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
             return
         connection, early = detached
         try:
+            if not _origin_allowed(websocket, allowed_origins):
+                raise HubError("origin_forbidden", "Add this page's origin to HUB_ALLOWED_ORIGINS.")
             session = _enter(hub, authenticate, websocket, connection)
         except HubError as refusal:
             hub.counters.refused += 1
-            log.info("refused %s: %s", _address(websocket), refusal.code)
+            log.info("refused %s: %s%s", address(websocket), refusal.code, _origin_note(websocket, refusal))
             connection.close(refusal.kind.close, refusal.close_reason)
             return
         except Exception:
@@ -78,7 +77,7 @@ def _enter(hub: Hub, authenticate: Authenticate, websocket: WebSocket, link: Lin
     topics = [model.topic(name) for given in query.getlist("topics") for name in given.split(",") if name]
     client = model.client_id(query["client"]) if "client" in query else secrets.token_urlsafe(12)
     return hub.open(
-        principal, link, client=client, address=_address(websocket), topics=topics, after=query.get("after") or None
+        principal, link, client=client, address=address(websocket), topics=topics, after=query.get("after") or None
     )
 
 
@@ -93,5 +92,5 @@ def _origin_allowed(websocket: WebSocket, allowed: Collection[str]) -> bool:
         return False
 
 
-def _address(websocket: WebSocket) -> str:
-    return websocket.client.host if websocket.client else "unknown"
+def _origin_note(websocket: WebSocket, refusal: HubError) -> str:
+    return f" {websocket.headers['origin'][:200]!r}" if refusal.code == "origin_forbidden" else ""

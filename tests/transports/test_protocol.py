@@ -100,7 +100,7 @@ async def test_a_long_head_gets_a_problem(hub: HubProcess) -> None:
     head, _, body = said.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert b"application/problem+json" in head
-    assert json.loads(body)["code"] == "request_too_large"
+    assert json.loads(body)["code"] == "head_too_large"
 
 
 @pytest.mark.parametrize(
