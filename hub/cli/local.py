@@ -95,6 +95,8 @@ def rights_columns(account: Account) -> tuple[str, ...]:
 
 
 def _check(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise Failure(f"The data directory {path} is a file; name the right one with --data-dir or HUB_DATA_DIR.")
     if not path.is_dir():
         raise Failure(
             f"There is no data directory {path}; start the hub once (hub serve), or name the right one with --data-dir "

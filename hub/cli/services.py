@@ -19,6 +19,7 @@ from hub.cli.local import (
     with_accounts,
 )
 from hub.cli.output import result, result_json, say, show_table, table
+from hub.cli.rights import NoPublish, NoSubscribe, NoTopics, Rights, chosen
 from hub.model import Grants
 
 if TYPE_CHECKING:
@@ -68,6 +69,34 @@ def rotate(service_id: Id, data_dir: DataDir = None) -> None:
     secret = with_accounts(data_dir, lambda accounts: accounts.rotate(service_id))
     say(f"Service {service_id} has a new secret, shown only this once:")
     result(secret)
+
+
+@app.command("grant")
+def grant(
+    service_id: Id,
+    subscribe: Subscribe = None,
+    no_subscribe: NoSubscribe = False,
+    publish: Publish = None,
+    no_publish: NoPublish = False,
+    topic: Topics = None,
+    no_topic: NoTopics = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Change what a service may do.
+
+    What is given replaces what it had of its kind, all else is kept. Its tokens are over and its open connections are
+    closed; with its secret, which stays, it comes back with the new rights. In patterns and topics, {sub} stands for
+    the service's id.
+    """
+    rights = Rights(
+        chosen("subscribe", subscribe, no_subscribe),
+        chosen("publish", publish, no_publish),
+        chosen("topic", topic, no_topic),
+    )
+    if rights.give("service", service_id, data_dir):
+        say(f"Service {service_id} has new rights. Its open connections are closed, and come back with them.")
+    else:
+        say(f"Service {service_id} has these rights already; nothing was changed.")
 
 
 @app.command("disable")

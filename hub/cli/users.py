@@ -21,6 +21,7 @@ from hub.cli.local import (
     with_accounts,
 )
 from hub.cli.output import Failure, result, result_json, say, show_table, table
+from hub.cli.rights import NoPublish, NoSubscribe, NoTopics, Rights, chosen
 from hub.errors import HubError
 from hub.model import Grants
 
@@ -86,6 +87,37 @@ def passwd(name: Name, password_stdin: PasswordStdin = False, data_dir: DataDir 
     _show_once(made_up)
 
 
+@app.command("grant")
+def grant(
+    name: Name,
+    subscribe: Subscribe = None,
+    no_subscribe: NoSubscribe = False,
+    publish: Publish = None,
+    no_publish: NoPublish = False,
+    topic: Topics = None,
+    no_topic: NoTopics = False,
+    admin: Annotated[
+        bool | None, typer.Option("--admin/--no-admin", help="Make an administrator of them, or no longer.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Change what a user may do.
+
+    What is given replaces what they had of its kind, all else is kept. Their open connections are closed, and come back
+    with the new rights. In patterns and topics, {sub} stands for the user's name.
+    """
+    rights = Rights(
+        chosen("subscribe", subscribe, no_subscribe),
+        chosen("publish", publish, no_publish),
+        chosen("topic", topic, no_topic),
+        admin,
+    )
+    if rights.give("user", name, data_dir):
+        say(f"User {name} has new rights. Their open connections are closed, and come back with them.")
+    else:
+        say(f"User {name} has these rights already; nothing was changed.")
+
+
 @app.command("disable")
 def disable(name: Name, data_dir: DataDir = None) -> None:
     """Keep a user out: their tokens are refused and their connections closed at once."""
@@ -127,7 +159,9 @@ async def _refuse_existing(accounts: Accounts, name: str) -> None:
     """Said before a password is typed."""
     with contextlib.suppress(HubError):
         await accounts.get("user", name)
-        raise Failure(f"There is already a user {name!r}; hub user passwd gives them a new password.")
+        raise Failure(
+            f"There is already a user {name!r}; hub user passwd gives them a new password, hub user grant other rights."
+        )
 
 
 def _show_once(password: str | None) -> None:

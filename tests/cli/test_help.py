@@ -30,8 +30,9 @@ def test_these_are_the_commands() -> None:
     leaves = {" ".join(path) for path, command in ALL if not hasattr(command, "commands")}
     assert leaves == {
         "serve", "token", "publish", "listen",
-        "user add", "user passwd", "user disable", "user enable", "user list",
-        "service add", "service rotate", "service disable", "service enable", "service list",
+        "user add", "user passwd", "user grant", "user disable", "user enable", "user list",
+        "service add", "service rotate", "service grant", "service disable", "service enable",
+        "service list",
     }  # fmt: skip
 
 

@@ -121,6 +121,54 @@ def test_disable_and_enable(run: Run, data_dir: Path) -> None:
     assert "only administrator" in refused.err
 
 
+def test_new_rights_replace_what_is_given_and_keep_the_rest(run: Run, data_dir: Path) -> None:
+    run("user", "add", "root", "--admin")
+    run("user", "add", "bob", "--subscribe", "orders:*", "--publish", "chat:*", "--topic", "news")
+
+    def bob() -> tuple[object, object, object]:
+        found = users(run)[0]
+        return found["grants"], found["topics"], found["admin"]
+
+    done = run("user", "grant", "bob", "--subscribe", "a", "--subscribe", "b:{sub}")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "User bob has new rights. Their open connections are closed, and come back with them.\n"
+    assert bob() == ({"subscribe": ["a", "b:{sub}"], "publish": ["chat:*"]}, ["news"], False)
+    assert "nothing was changed" in run("user", "grant", "bob", "--subscribe", "a", "--subscribe", "b:{sub}").err
+    run("user", "grant", "bob", "--no-subscribe", "--topic", "sport", "--admin")
+    assert bob() == ({"subscribe": [], "publish": ["chat:*"]}, ["sport"], True)
+    run("user", "grant", "bob", "--no-publish", "--no-topic")
+    assert bob() == ({"subscribe": [], "publish": []}, [], True)
+    run("user", "grant", "bob", "--no-admin")
+    assert bob()[2] is False
+    refused = run("user", "grant", "root", "--no-admin")
+    assert refused.code == 1
+    assert "only administrator" in refused.err
+
+
+def test_new_rights_of_a_service(run: Run, data_dir: Path) -> None:
+    run("service", "add", "billing")
+    done = run("service", "grant", "billing", "--publish", "orders:*", "--topic", "news")
+    assert "Service billing has new rights." in done.err
+    service = json.loads(run("service", "list", "--json").out)
+    assert service["grants"] == {"subscribe": [], "publish": ["orders:*"]}
+    assert service["topics"] == ["news"]
+    assert "nothing was changed" in run("service", "grant", "billing", "--no-subscribe").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["user", "grant", "alice"], "Say what is to change: --subscribe, --publish, "),
+        (["service", "grant", "billing"], "Say what is to change: --subscribe, --publish, "),
+        (["user", "grant", "alice", "--topic", "a", "--no-topic"], "Give --topic or --no-topic, not both."),
+    ],
+)
+def test_new_rights_that_are_not_said(run: Run, data_dir: Path, arguments: list[str], sentence: str) -> None:
+    refused = run(*arguments)
+    assert refused.code == 2
+    assert sentence in refused.err
+
+
 def test_services(run: Run, data_dir: Path) -> None:
     made = run("service", "add", "Billing Service")
     assert re.fullmatch(r"hubs_[\w-]{43}\n", made.out)
@@ -143,7 +191,10 @@ def test_services(run: Run, data_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["user", "add", "alice"], "There is already a user 'alice'; hub user passwd gives them a new password."),
+        (
+            ["user", "add", "alice"],
+            "already a user 'alice'; hub user passwd gives them a new password, hub user grant other rights.",
+        ),
         (["user", "add", "a b"], "'a b' cannot be a name"),
         (["user", "add", "billing"], "There is already a service 'billing'."),
         (["user", "add", "bob", "--subscribe", "a*"], "'*' must be a whole segment"),
@@ -152,6 +203,9 @@ def test_services(run: Run, data_dir: Path) -> None:
         (["user", "disable", "billing"], "There is no user 'billing'."),
         (["service", "add", "Alice"], "There is already a user 'alice'."),
         (["service", "rotate", "alice"], "There is no service 'alice'."),
+        (["user", "grant", "nobody", "--admin"], "There is no user 'nobody'."),
+        (["user", "grant", "alice", "--publish", "a*"], "'*' must be a whole segment"),
+        (["service", "grant", "alice", "--no-publish"], "There is no service 'alice'."),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run: Run, data_dir: Path, arguments: list[str], sentence: str) -> None:
@@ -179,6 +233,13 @@ def test_there_must_be_a_data_directory(run: Run, tmp_path: Path) -> None:
     assert "hub serve" in refused.err
     assert refused.err.count("\n") == 1
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_file_is_no_data_directory(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = run("user", "list", "--data-dir", str(tmp_path / "file"))
+    assert refused.code == 1
+    assert f"The data directory {tmp_path / 'file'} is a file;" in refused.err
 
 
 def test_one_that_may_not_be_written(tmp_path: Path) -> None:

@@ -362,6 +362,18 @@ def test_a_user_who_is_disabled_is_told_and_it_ends(run: Run, hub: HubProcess, l
     assert "Traceback" not in err
 
 
+def test_a_listener_comes_back_with_new_rights(
+    run: Run, as_shop: None, hub: HubProcess, listen: Callable[..., Listener]
+) -> None:
+    password = run("user", "add", "carol", "--data-dir", str(hub.data_dir)).out.strip()
+    listener = listen("--json", "--count", "1", HUB_USERNAME="carol", HUB_PASSWORD=password)
+    run("user", "grant", "carol", "--subscribe", "news", "--topic", "news", "--data-dir", str(hub.data_dir))
+    # Whether it is back yet or not: it goes on from its cursor.
+    run("publish", "one", "--to-topic", "news")
+    code, out, _ = listener.end()
+    assert (code, json.loads(out)["topic"]) == (0, "news")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
