@@ -43,7 +43,7 @@ def serve(directory: Path, **settings: Any) -> subprocess.Popen[str]:
 def greeting(hub: subprocess.Popen[str]) -> str:
     """What it prints once it listens, up to the last line."""
     assert hub.stdout is not None
-    lines = []
+    lines: list[str] = []
     while not lines or "/docs" not in lines[-1]:
         lines.append(hub.stdout.readline())
         assert lines[-1], hub.communicate()

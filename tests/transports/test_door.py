@@ -62,15 +62,15 @@ def alice(hub: HubProcess) -> str:
     return hub.token("alice")
 
 
-def by_query(hub: HubProcess, token: str) -> Dial:
+def by_query(hub: HubProcess, token: str) -> Any:
     return connect(f"{hub.ws_url}?token={token}", proxy=None)
 
 
-def by_subprotocol(hub: HubProcess, token: str) -> Dial:
+def by_subprotocol(hub: HubProcess, token: str) -> Any:
     return connect(hub.ws_url, subprotocols=["hub.v1", f"bearer.{token}"], proxy=None)
 
 
-def by_header(hub: HubProcess, token: str) -> Dial:
+def by_header(hub: HubProcess, token: str) -> Any:
     return connect(hub.ws_url, additional_headers={"Authorization": f"Bearer {token}"}, proxy=None)
 
 

@@ -35,7 +35,7 @@ def alice(hub: HubProcess) -> Api:
     return Api(hub, hub.token("alice"))
 
 
-def numbers(page: dict[str, Any]) -> list[int]:
+def numbers(page: dict[str, Any]) -> list[Any]:
     return [entry["event"]["data"] for entry in page["events"]]
 
 

@@ -84,8 +84,8 @@ async def all_released(hub: HubProcess, within: float = 10) -> Any:
         raise AssertionError(f"{error}\ninstead of: {before}") from None
 
 
-async def welcomed(hub: HubProcess, token: str, **query: str) -> RawSocket:
-    socket = await RawSocket.connect(hub.port, token=token, **query)
+async def welcomed(hub: HubProcess, token: str, **options: Any) -> RawSocket:
+    socket = await RawSocket.connect(hub.port, token=token, **options)
     assert (await socket.json())["type"] == "welcome"
     return socket
 

@@ -132,7 +132,7 @@ async def test_a_stuck_reader_harms_nobody_and_loses_nothing(hub: HubProcess, fo
     await eventually(hub.log, lambda log: "evicted: it took none of" in log)
 
     # What had reached it before it was cut off moves its cursor; it comes back and has the rest.
-    numbers = []
+    numbers: list[int] = []
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             said = await stuck.json()
@@ -155,7 +155,7 @@ async def test_a_slow_reader_gets_everything_and_is_not_evicted(hub: HubProcess)
     slow, _ = await welcomed(hub, hub.token("alice"), topics="news", receive_buffer=KERNEL)
     await publish(hub, range(1000))
     assert hub.metrics()["hub_catching_up"] == 1
-    numbers = []
+    numbers: list[int] = []
     began = time.monotonic()
     async with asyncio.timeout(30):
         while len(numbers) < 1200:
@@ -182,7 +182,7 @@ async def test_ephemeral_events_are_dropped_for_one_who_is_behind(hub: HubProces
     await publish(hub, range(200, 210))
     for follower in followers:
         await follower.has(510)
-    seen = []
+    seen: list[int] = []
     async with asyncio.timeout(20):
         while not seen or seen[-1] != 209:
             seen.append((await slow.until("event"))["event"]["data"]["n"])
@@ -196,7 +196,7 @@ async def test_many_ephemeral_events_do_not_push_out_a_durable_one(hub: HubProce
     await publish(hub, range(1000, 1300), durable=False)
     await publish(hub, range(1))
     await publish(hub, range(2000, 2300), durable=False)
-    seen = []
+    seen: list[int] = []
     async with asyncio.timeout(20):
         while not seen or seen[-1] != 0:
             seen.append((await slow.until("event"))["event"]["data"]["n"])
@@ -215,7 +215,7 @@ async def test_presence_is_sent_anew_to_one_who_was_behind(hub: HubProcess) -> N
     carol, _ = await welcomed(hub, hub.add_user("carol", subscribe=["chat:*"]), topics="chat:1")
     bob.cut()
     await eventually(lambda: hub.call("GET", "/v1/presence/chat:1")["users"], lambda users: users == ["alice", "carol"])
-    frames = []
+    frames: list[dict[str, Any]] = []
     async with asyncio.timeout(20):
         while not frames or frames[-1]["type"] != "presence":
             frames.append(await slow.json())
