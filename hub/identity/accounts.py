@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import time
@@ -283,8 +284,18 @@ def _refuse_too_many_rights(grants: Grants, topics: Sequence[str]) -> None:
 
 
 def _service_id(name: str) -> str:
-    """``Billing service`` is ``billing-service``."""
-    return re.sub(r"[^a-z0-9_.@+/=|~-]+", "-", name.strip().lower()).strip("-")
+    """``Billing service`` is ``billing-service``; raises ``request_invalid``, proposing an id, if that is none."""
+    wanted = "-".join(name.lower().split())
+    if is_subject(wanted):
+        return wanted
+    # An accent is taken off its letter; what is left that no id may have is not kept.
+    plain = unicodedata.normalize("NFKD", wanted).encode("ascii", "ignore").decode()
+    proposal = re.sub(r"[^a-z0-9_.@+/=|~]+", "-", plain).strip("-")[:128]
+    raise HubError(
+        "request_invalid",
+        f"No service's id can be made from {name[:60]!r}: 1-128 characters of A-Z a-z 0-9 _ . @ + / = | ~ - and spaces"
+        + (f"; try {proposal!r}." if proposal else "."),
+    )
 
 
 def _service_secret() -> str:

@@ -52,6 +52,23 @@ async def test_a_new_service_may_publish_anywhere_and_read_nothing(identity: Ide
         assert not may(principal, Action.SUBSCRIBE, Topic(name))
 
 
+@pytest.mark.parametrize(
+    ("name", "proposal"),
+    [
+        ("\u00dcmlaut B\u00f6x", "; try 'umlaut-box'."),
+        ("billing: EU", "; try 'billing-eu'."),
+        ("x" * 129, f"; try '{'x' * 128}'."),
+        ("\u65e5\u672c", "and spaces."),
+        ("  ", "and spaces."),
+    ],
+)
+async def test_a_service_gets_the_id_that_its_name_says_or_none(identity: Identity, name: str, proposal: str) -> None:
+    with pytest.raises(HubError, match="request_invalid") as refused:
+        await identity.accounts.create_service(name)
+    assert repr(name[:60]) in refused.value.detail
+    assert refused.value.detail.endswith(proposal)
+
+
 async def test_an_id_is_one_accounts_only(identity: Identity) -> None:
     accounts = identity.accounts
     await accounts.create_service("billing")
