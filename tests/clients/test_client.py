@@ -97,6 +97,11 @@ async def test_a_stored_cursor_is_given_back(hub: FakeHub) -> None:
     assert hub.sockets[0].query["after"] == "e:7"
 
 
+async def test_an_empty_cursor_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="lost"):
+        AsyncClient("http://127.0.0.1:9", token=jwt(), after="")
+
+
 async def test_the_cursor_moves_only_past_what_was_handed_over(hub: FakeHub) -> None:
     async def script(socket: Socket) -> None:
         await socket.welcome()

@@ -236,6 +236,32 @@ async def test_a_gap_is_told(start_hub: Callable[..., HubProcess], leakless: Non
         assert (await anext(client.events())).type == "x"
 
 
+async def test_a_reader_that_stalls_is_cut_off_and_goes_on(
+    start_hub: Callable[..., HubProcess], leakless: None
+) -> None:
+    hub = start_hub(stall_timeout=0.5, outbox_bytes=4096)
+    hub.add_user("alice")
+    total = 400
+
+    def ends() -> float:
+        return sum(value for name, value in hub.metrics().items() if "evicted" in name)
+
+    async with (
+        AsyncClient(hub.url, **login("alice"), buffer_bytes=20_000) as client,
+        AsyncPublisher(hub.url, **service(hub, "shop")) as publisher,
+    ):
+        events = client.events()
+        for start in range(0, total, 100):
+            numbers = range(start, start + 100)
+            await publisher.publish_many({"type": "n", "data": [n, "x" * 50_000], "users": ["alice"]} for n in numbers)
+        assert (await anext(events)).data[0] == 0
+        before = await off_loop(ends)
+        async with asyncio.timeout(30):
+            while await off_loop(ends) == before:
+                await asyncio.sleep(0.05)
+        assert [(await anext(events)).data[0] for _ in range(total - 1)] == list(range(1, total))
+
+
 def test_without_await(shared_hub: HubProcess) -> None:
     shared_hub.add_user("erin")
     with (

@@ -81,6 +81,8 @@ class AsyncClient:
         buffer_bytes: int = 1 << 20,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        if after == "":
+            raise ValueError("after is a cursor, 'earliest', or None for now; an empty one was lost somewhere")
         self._calls = Calls(
             url,
             retry=Retry(timeout),
