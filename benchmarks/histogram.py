@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _STEP = 10
-_BUCKETS = 200_000  # Two seconds; longer ones are counted as that.
+_BUCKETS = 200_000
+LONGEST_MS = _BUCKETS * _STEP / 1000
+"""Longer ones are counted as that."""
 
 
 class Histogram:

@@ -7,7 +7,7 @@ that what disturbs the machine for a while disturbs all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 EVERYBODY = ("bare", "hub", "nchan", "nats", "node_ws", "socketio", "naive", "python_socketio")
@@ -104,19 +104,28 @@ def plan(*, short: bool, descriptors: int) -> list[Workload]:
                 rounds=None if short else 3,
             )
         )
-    return workloads + _growth(short=short, most=most)
+    workloads += _growth(short=short, most=most)
+    if not short:
+        return workloads
+    return [replace(workload, job={"warmup": 0.3} | workload.job) for workload in workloads]
 
 
 def _growth(*, short: bool, most: int) -> list[Workload]:
     seconds = 0.7 if short else 2.0
     rounds = 1 if short else 3
     growing: list[Workload] = []
+    # Not so often to the most that events would be coalesced: then each would look cheap.
     for count in (10, 100, 1000) if short else (10, 100, 1000, most):
         growing.append(
             Workload(
                 f"growth_subscribers/{count}",
                 f"an event to {count:,} subscribers",
-                {"workload": "trickle", "subscribers": count, "rate": 20, "seconds": 2 * seconds},
+                {
+                    "workload": "trickle",
+                    "subscribers": count,
+                    "rate": 20 if count <= 1000 else 3,
+                    "seconds": 2 * seconds,
+                },
                 rounds=rounds,
             )
         )

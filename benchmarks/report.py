@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.budgets import Verdict, verdicts
 from benchmarks.figures import Results, median, series, spread
+from benchmarks.histogram import LONGEST_MS
 from benchmarks.peers import PEERS
 
 _NOISE = (
@@ -130,7 +131,7 @@ def _table(
         lost = sum(run.get("lost", 0) for run in peers[peer])
         remark = "; ".join(
             ([f"{len(failures)} of {len(peers[peer])} failed: {failures[0][:80]}"] if failures else [])
-            + ([f"{lost:,} lost"] if lost else [])
+            + ([f"{lost:,} still under way after 10 s, or lost"] if lost else [])
         )
         cells = [
             _cell(results, key, peer, metric, form, first=not index) for index, (_, metric, form) in enumerate(columns)
@@ -148,6 +149,8 @@ def _cell(results: Results, key: str, peer: str, metric: str, form: str, *, firs
     value = median(results, key, peer, metric)
     if value is None:
         return "—"
+    if metric.startswith("latency.") and value >= LONGEST_MS:
+        return f"over {LONGEST_MS:,.0f}"
     low, high = spread(results, key, peer, metric) or (value, value)
     both = f" ({form.format(low)} to {form.format(high)})" if first and low != high else ""
     return form.format(value) + both
