@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import uvicorn
+from hub_client import AsyncClient
 
 Json = Any
 Answer = tuple[int, Json] | tuple[int, Json, dict[str, str]]
@@ -253,3 +254,17 @@ def receipts(body: Any) -> Any:
         "time": "2026-01-01T00:00:00Z",
         "duplicate": False,
     }
+
+
+def client_of(hub: FakeHub, **options: Any) -> AsyncClient:
+    """A client of the scripted hub, with a token of its own unless it is to log in."""
+    client = AsyncClient(hub.url, **({"token": jwt()} if "username" not in options else {}), **options)
+    # Waits are drawn about as short as the core allows.
+    client._runtime._draw = lambda least, most: max(least, 0.01)
+    return client
+
+
+async def take(client: AsyncClient, count: int) -> list[Any]:
+    """The data of the next events."""
+    events = client.events()
+    return [(await anext(events)).data for _ in range(count)]
