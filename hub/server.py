@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import ipaddress
 import logging
 import math
 import os
@@ -16,6 +17,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +28,7 @@ from hub.app import MAX_FRAME, Application
 from hub.drain import drain
 from hub.errors import HubError
 from hub.hub import Hub
+from hub.notation import url_of
 from hub.settings import Settings
 from hub.transports.http_protocol import HubHttpProtocol
 from hub.transports.protocol import HubProtocol
@@ -107,9 +110,20 @@ def run(settings: Settings) -> int:
 async def _serve(application: Application, server: HubServer, sock: socket.socket) -> None:
     async with application.running():
         password = await application.identity.bootstrap()
-        server.on_started = partial(_greet, application.settings, sock, password)
+        administrator = await _known_administrator(application)
+        server.on_started = partial(_greet, application, sock, password, administrator)
         await server.serve(sockets=[sock])
     log.info("stopped")
+
+
+async def _known_administrator(application: Application) -> str | None:
+    """The administrator whom the settings name, if it is one who can log in."""
+    name = application.settings.admin_username
+    try:
+        account = await application.identity.accounts.get("user", name)
+    except HubError:
+        return None
+    return name if account.admin and not account.disabled else None
 
 
 @contextlib.contextmanager
@@ -130,19 +144,31 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _greet(settings: Settings, sock: socket.socket, password: str | None) -> None:
+def _greet(application: Application, sock: socket.socket, password: str | None, administrator: str | None) -> None:
+    """Say to the person who starts it how to log in, and to the log what was started."""
+    settings, hub = application.settings, application.hub
     host, port = sock.getsockname()[:2]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    lines = [f"Notification hub on http://{shown}:{port}", f"  data        {settings.data_dir.resolve()}"]
+    url, data_dir = url_of(host, port), settings.data_dir.resolve()
+    lines = [f"Notification hub on {url}", f"  data        {data_dir}"]
     if password is not None:
         lines += [
             f"  log in as   {settings.admin_username}",
             f"  password    {password}   (shown this once; `hub user passwd {settings.admin_username}` sets another)",
         ]
+    elif administrator is not None:
+        lines += [f"  log in as   {administrator}   (`hub user passwd {administrator}` sets a new password)"]
     else:
         lines += ["  log in      as an administrator you made (`hub user passwd NAME` sets a new password)"]
-    lines += [f"  console     http://{shown}:{port}/", f"  API         http://{shown}:{port}/docs"]
+    address = ipaddress.ip_address(host)
+    if not address.is_loopback:
+        where = "all interfaces" if address.is_unspecified else host
+        lines += [f"  network     listens on {where} without TLS: put a proxy that speaks TLS in front of it"]
+    lines += [f"  console     {url}/", f"  API         {url}/docs"]
     print("\n".join(lines), flush=True)
+    log.info(
+        "started %s on %s port %d, data in %s, log from %d to %d",
+        version("notification-hub"), host, port, data_dir, hub.engine.floor, hub.engine.head,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -151,6 +177,8 @@ def _data_directory(path: Path) -> Iterator[None]:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path / "hub.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except FileExistsError as error:
+        raise StartError(f"The data directory {path} is a file: name a directory with HUB_DATA_DIR.") from error
     except OSError as error:
         raise StartError(
             f"The data directory {path} cannot be written ({error.strerror}): mend its permissions or name another "

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,22 @@ def test_the_password_is_shown_once(tmp_path: Path) -> None:
     assert shown[0] is not None
     assert len(shown[0][1]) > 16
     assert shown[1] is None
+    assert "  log in as   admin   (`hub user passwd admin` sets a new password)\n" in said
+    assert "TLS" not in said, "only this machine reaches it"
+
+
+def test_what_the_log_says_of_a_start(started: Path) -> None:
+    hub = serve(started, host="0.0.0.0", admin_username="nobody")
+    said = greeting(hub)
+    hub.send_signal(signal.SIGTERM)
+    _, err = hub.communicate(timeout=30)
+    assert hub.returncode == 0
+    assert "  log in      as an administrator you made" in said, "nobody is none"
+    assert "  network     listens on all interfaces without TLS" in said
+    port = re.search(r"http://127\.0\.0\.1:(\d+)/docs", said)
+    assert port is not None
+    line = f"started {version('notification-hub')} on 0.0.0.0 port {port[1]}, data in {started}, log from 0 to 1"
+    assert re.search(rf" INFO +hub\.server: {re.escape(line)}\n", err)
 
 
 def test_a_password_that_was_given_is_not_shown(tmp_path: Path) -> None:
@@ -160,6 +177,7 @@ def test_a_data_directory_that_cannot_be(tmp_path: Path, kind: str) -> None:
     said = refusal(directory)
     assert str(directory) in said
     assert "HUB_DATA_DIR" in said
+    assert ("is a file" in said) == (kind == "a file")
 
 
 def test_a_port_in_use_and_an_address_that_is_not_here(tmp_path: Path) -> None:
