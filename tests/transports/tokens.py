@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 TYPE = "at+jwt"
 
 
-def claims(subject: str = "alice", *, lives: float = 600, **more: Any) -> dict[str, Any]:
+def claims(subject: str = "alice", *, lives: float = 86_400, **more: Any) -> dict[str, Any]:
     """The claims of a good access token. A claim given as None is left out."""
     now = time.time()
     said: dict[str, Any] = {
