@@ -7,8 +7,8 @@ says goodbye unless a test asks it to, and 1,000 of them are cheap.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import base64
+import contextlib
 import json
 import os
 import resource
