@@ -151,7 +151,8 @@ class FakeHub:
         self._changed = asyncio.Condition()
 
     @contextlib.asynccontextmanager
-    async def run(self, port: int = 0) -> AsyncIterator[FakeHub]:
+    async def run(self, port: int = 0, **options: Any) -> AsyncIterator[FakeHub]:
+        """Serve; ``options`` are uvicorn's, such as those for TLS."""
         config = uvicorn.Config(
             self._app,
             interface="asgi3",
@@ -160,13 +161,14 @@ class FakeHub:
             log_config=None,
             ws_ping_interval=None,
             timeout_graceful_shutdown=1,
+            **options,
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve(), name="fake-hub")
         while not server.started:
             await asyncio.sleep(0.001)
         self.port = server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if config.is_ssl else 'http'}://127.0.0.1:{self.port}"
         try:
             yield self
         finally:

@@ -24,12 +24,27 @@ def test_one_address_for_both(url: str, base: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["hub.example.com", "ftp://hub", "http://", "", "http://hub/?x=1", "http://hub/#x", "http://me:secret@hub"]
+    "url",
+    [
+        "hub.example.com",
+        "ftp://hub",
+        "http://",
+        "",
+        "http://hub/?x=1",
+        "http://hub/#x",
+        "http://me:secret@hub",
+    ],
 )
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(ValueError, match="url") as caught:
         Address.parse(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://hub:x", "http://hub:99999"])
+def test_what_is_no_port(url: str) -> None:
+    with pytest.raises(ValueError, match="Port"):
+        Address.parse(url)
 
 
 def test_topics_stand_in_a_query_as_they_are_where_that_is_legal() -> None:

@@ -213,6 +213,19 @@ async def test_the_socket_is_closed_politely(hub: FakeHub) -> None:
     assert await code == 1000
 
 
+async def test_closing_twice_at_once_is_as_polite(hub: FakeHub) -> None:
+    code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def script(socket: Socket) -> None:
+        await socket.welcome()
+        code.set_result(await socket.until_closed())
+
+    hub.on_socket = script
+    async with client_of(hub) as client:
+        await asyncio.gather(*(client.close() for _ in range(3)))
+    assert await code == 1000
+
+
 async def test_a_client_is_started_once(hub: FakeHub) -> None:
     async with client_of(hub) as client:
         with pytest.raises(RuntimeError, match="once"):

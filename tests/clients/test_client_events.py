@@ -78,7 +78,9 @@ async def test_a_stored_cursor_is_given_back(hub: FakeHub) -> None:
     assert hub.sockets[0].query["after"] == "e:7"
 
 
-async def test_an_empty_cursor_is_a_mistake() -> None:
+async def test_settings_that_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        AsyncClient("http://127.0.0.1:9", token=jwt(), buffer_bytes=0)
     with pytest.raises(ValueError, match="lost"):
         AsyncClient("http://127.0.0.1:9", token=jwt(), after="")
 

@@ -27,7 +27,8 @@ PROGRAMS = {
 def environment(shared_hub: HubProcess) -> dict[str, str]:
     shared_hub.add_user("alice", subscribe=["room:*"], publish=["room:*"])
     service = shared_hub.add_service("shop")
-    return clean_environment() | {
+    quiet = {name: value for name, value in clean_environment().items() if name != "PYTHONASYNCIODEBUG"}
+    return quiet | {
         "HUB_URL": shared_hub.url,
         "HUB_USERNAME": "alice",
         "HUB_PASSWORD": "password of alice",

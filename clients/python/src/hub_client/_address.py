@@ -28,6 +28,7 @@ class Address:
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
             raise ValueError("the hub's url must look like https://hub.example.com or http://127.0.0.1:8000")
+        _ = parts.port  # Raises ValueError unless it is a number up to 65535.
         if parts.username is not None or parts.password is not None:
             raise ValueError("the hub's url must not hold credentials; give them as arguments")
         if parts.query or parts.fragment:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 from urllib.parse import quote
 
 from hub_client._address import topic_list
@@ -81,6 +81,8 @@ class AsyncClient:
         buffer_bytes: int = 1 << 20,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        if buffer_bytes < 1:
+            raise ValueError("buffer_bytes must be positive, or nothing would ever be read")
         if after == "":
             raise ValueError("after is a cursor, 'earliest', or None for now; an empty one was lost somewhere")
         self._calls = Calls(
@@ -109,7 +111,7 @@ class AsyncClient:
 
     # --- Life
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -153,7 +155,8 @@ class AsyncClient:
         if me in self._tasks:
             self._closers.add(me)
         for task in self._tasks:
-            if task not in self._closers:
+            # Once: a second time would cut off the polite close of the socket.
+            if task not in self._closers and not task.cancelling():
                 task.cancel()
         # Two callbacks that close at once must not wait for each other.
         others = [task for task in self._tasks if task not in (self._closers if me in self._closers else ())]
@@ -230,7 +233,7 @@ class AsyncClient:
         return callback
 
     def on_state(self, callback: Callback[State]) -> Callback[State]:
-        """Call back when ``state`` has changed."""
+        """Call back when ``state`` has changed; not for the stop that ``close`` makes."""
         self._notices.on_state(callback)
         return callback
 

@@ -75,7 +75,7 @@ class Http:
             timeout = httpx.Timeout(self._client.timeout.connect, read=wait + (self._client.timeout.read or 0))
         try:
             response = await self._client.request(method, url, headers=headers, content=content, timeout=timeout)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             words = str(error) or type(error).__name__
             raise Unavailable(
                 f"the hub cannot be reached at {self._address.base}: {words}",

@@ -40,7 +40,7 @@ class Event:
 
     @property
     def at(self) -> datetime:
-        """``time``, when the hub took the event, as a datetime with a zone."""
+        """``time``, when the hub took the event, as a datetime with a zone. Raises ValueError if it is none."""
         return datetime.fromisoformat(self.time)
 
     @classmethod
@@ -50,8 +50,8 @@ class Event:
         return cls(
             id=event["id"],
             type=event["type"],
-            source=event.get("source", ""),
-            time=event.get("time", ""),
+            source=_text(event.get("source")),
+            time=_text(event.get("time")),
             topic=frame["topic"],
             data=event.get("data"),
             cursor=frame.get("cursor"),
@@ -196,6 +196,10 @@ class NewEvent:
         if exclude := names(self.exclude):
             body["exclude"] = exclude
         return body
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def names(value: Iterable[str]) -> list[str]:

@@ -6,9 +6,14 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+class NoLoop(RuntimeError):
+    """There is no loop (any more) to run something on."""
 
 
 class Portal:
@@ -22,7 +27,7 @@ class Portal:
         self._closed = False
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Await ``function()`` over there; an interrupt of this thread (Ctrl-C) cancels it."""
+        """Await ``function()`` over there; an interrupt of this thread (Ctrl-C) cancels it. Raises ``NoLoop``."""
         loop = self.loop()
         if threading.current_thread() is self._thread:
             raise RuntimeError("this would wait for itself; use the asynchronous client inside an event loop")
@@ -33,19 +38,21 @@ class Portal:
         future = asyncio.run_coroutine_threadsafe(run(), loop)
         try:
             return future.result()
+        except CancelledError:
+            raise NoLoop("it was closed meanwhile") from None
         except BaseException:
             future.cancel()
             raise
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, started if need be. Raises RuntimeError after ``close`` and in a forked process."""
+        """The loop, started if need be. Raises ``NoLoop`` after ``close``, and in a process forked since the start."""
         with self._lock:
             if self._closed:
-                raise RuntimeError("it is closed")
+                raise NoLoop("it is closed")
             if self._loop is None:
                 self._start()
             elif self._pid != os.getpid():
-                raise RuntimeError("it was used before this process was forked; make one in each process")
+                raise NoLoop("it was used before this process was forked; make one in each process")
             assert self._loop is not None
             return self._loop
 

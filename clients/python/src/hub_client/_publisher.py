@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from hub_client._auth import TokenCallable
 from hub_client._calls import Calls
@@ -65,7 +65,7 @@ class AsyncPublisher:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._calls.address.base}>"
 
-    async def __aenter__(self) -> AsyncPublisher:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -6,14 +6,15 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from hub_client._auth import TokenCallable
 from hub_client._client import AsyncClient
 from hub_client._core import State
 from hub_client._models import Event, History, Identity, Json, NewEvent, Presence, Receipt, Reset
-from hub_client._portal import Portal
+from hub_client._portal import NoLoop, Portal
 from hub_client._publisher import AsyncPublisher
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class Client:
 
     # --- Life
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -91,10 +92,8 @@ class Client:
 
     def close(self) -> None:
         """End. Safe to call twice, and from callbacks."""
-        try:
+        with suppress(NoLoop):
             self._portal.call(self._client.close)
-        except RuntimeError:
-            return  # It was closed before.
         self._portal.close()
         self._callbacks.shutdown(wait=False, cancel_futures=True)
 
@@ -257,7 +256,7 @@ class Publisher:
     def __repr__(self) -> str:
         return repr(self._publisher).replace("Async", "", 1)
 
-    def __enter__(self) -> Publisher:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -267,10 +266,8 @@ class Publisher:
 
     def close(self) -> None:
         """Close the connections. Safe to call twice."""
-        try:
+        with suppress(NoLoop):
             self._portal.call(self._publisher.close)
-        except RuntimeError:
-            return  # It was closed before.
         self._portal.close()
 
     def publish(
