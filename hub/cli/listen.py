@@ -48,13 +48,17 @@ def listen(
     address = find(url)
     who = Credentials(username, password, service, secret, token).resolve()
     call(address, "GET", "/healthz")
-    # What it has to say, the connection's states and the last error say here.
-    logging.getLogger("hub_client").setLevel(logging.CRITICAL)
+    # What the client's log has to say, the connection's states and the last error say here.
+    log = logging.getLogger("hub_client")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         with explained():
             asyncio.run(_follow(address, who, topic or [], after, count, as_json))
     except KeyboardInterrupt:
         pass  # The usual way to end.
+    finally:
+        log.setLevel(before)
 
 
 async def _follow(
