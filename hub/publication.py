@@ -27,8 +27,8 @@ class Target(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    users: Annotated[list[str], Field(max_length=_MAX_NAMES)] = []
-    topics: Annotated[list[str], Field(max_length=_MAX_NAMES)] = []
+    users: Annotated[list[str], Field(default_factory=list, max_length=_MAX_NAMES)]
+    topics: Annotated[list[str], Field(default_factory=list, max_length=_MAX_NAMES)]
     all: bool = False
 
 
@@ -50,7 +50,7 @@ class Publication(BaseModel):
     to: Target
     durable: bool = True
     ttl: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] | None = None
-    exclude: Annotated[list[str], Field(max_length=16)] = []
+    exclude: Annotated[list[str], Field(default_factory=list, max_length=16)]
 
 
 def make_draft(
