@@ -1,7 +1,8 @@
 """The settings: frozen, from the environment (``HUB_…``) and ``hub.toml``, every default explained.
 
 The environment wins over the file. A setting that is unknown or bad stops the start with one sentence that says
-how to mend it (``SettingsError``). Sizes are bytes (or ``512MiB``), times are seconds (or ``15m``).
+how to mend it (``SettingsError``). Sizes are bytes (or ``512MiB``), times are seconds (or ``15m``), rates a number
+and a time (``10/15m``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pydantic import (
 
 from hub import notation
 from hub.errors import HubError
+from hub.limits import Rate
 from hub.policy import check_pattern
 
 PREFIX = "HUB_"
@@ -52,6 +54,7 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 Seconds = Annotated[float, BeforeValidator(notation.seconds), Field(allow_inf_nan=False)]
 Bytes = Annotated[int, BeforeValidator(notation.size)]
+PerTime = Annotated[Rate, BeforeValidator(Rate.read)]
 
 
 class SettingsError(Exception):
@@ -93,6 +96,18 @@ class Settings(BaseModel):
     revocation_poll: Seconds = Field(0.5, gt=0, le=10)
     """How often identities are looked up for changes made by another process (``hub user disable``): the bound on how
     long a disabled user's sockets live on."""
+
+    login_failures: PerTime = Rate(10, 900)
+    """Failed logins to one account from one address (IPv6: its /64) that are looked at: 10 at once, then one every
+    90 s; others are answered 429. Refreshes of a session and a service's token requests are counted in the same way,
+    apart. 0 is no limit."""
+    login_failures_account: PerTime = Rate(100, 3600)
+    """The same from all addresses together, except those from which somebody came into the account lately."""
+    login_failures_address: PerTime = Rate(50, 900)
+    """The same of one address, whatever the accounts, except those into which somebody came from there lately."""
+    login_successes: PerTime = Rate(120, 60)
+    """Good logins of one account, refreshes of one session, token requests of one service: a program that logs in for
+    every call is told to keep its token. 0 is no limit."""
 
     retention_age: Seconds = Field(30 * 86400, gt=0)
     """How long an event is kept. Three weeks away should lose nothing, hence a month."""

@@ -29,7 +29,7 @@ from hub.transports.problem import UNAUTHORIZED, responses
 
 log = logging.getLogger(__name__)
 
-_BODY_PROBLEMS = ("request_invalid", "request_too_large", "overloaded", "identity_unavailable")
+_BODY_PROBLEMS = ("request_invalid", "request_too_large", "too_many_attempts", "overloaded", "identity_unavailable")
 
 
 def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
@@ -47,10 +47,11 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
     async def login(request: Request, response: Response) -> TokenBody:
         body = await read(request, LoginBody, JSON, FORM)
         try:
-            tokens = await identity.login(body.username, body.password)
+            tokens = await identity.login(body.username, body.password, address(request))
         except HubError as refusal:
-            # Quoted and cut: it may hold anything, a password typed into the wrong field among it.
-            log.warning("login of %.40r from %s refused: %s", body.username, address(request), refusal.code)
+            if refusal.code != "too_many_attempts":  # Said once, not each time.
+                # Quoted and cut: it may hold anything, a password typed into the wrong field among it.
+                log.warning("login of %.40r from %s refused: %s", body.username, address(request), refusal.code)
             raise
         return _user_tokens(response, tokens)
 
@@ -66,7 +67,7 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
     )
     async def refresh(request: Request, response: Response) -> TokenBody:
         body = await read(request, RefreshBody, JSON, FORM)
-        return _user_tokens(response, await identity.refresh(body.refresh_token))
+        return _user_tokens(response, await identity.refresh(body.refresh_token, address(request)))
 
     @routes.post(
         "/v1/auth/logout",
@@ -91,7 +92,7 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
     async def token(request: Request, response: Response) -> ServiceTokenBody:
         body = await read(request, ClientCredentialsBody, FORM)
         service_id, secret = _client(body, request.headers.getlist("authorization"))
-        tokens = await identity.client_credentials(service_id, secret)
+        tokens = await identity.client_credentials(service_id, secret, address(request))
         _no_store(response)
         return ServiceTokenBody(access_token=tokens.access_token, expires_in=tokens.expires_in)
 

@@ -18,6 +18,7 @@ from sqlalchemy import select
 from hub.errors import HubError
 from hub.identity import keys, sessions
 from hub.identity.accounts import Accounts, grants_of, topics_of
+from hub.identity.attempts import AttemptLimits, Attempts
 from hub.identity.feed import Feed, OnRevoked
 from hub.identity.models import Account
 from hub.identity.passwords import Passwords, digest_matches, random_password, random_secret
@@ -63,6 +64,15 @@ class Identity:
         self._clock = clock
         self._passwords = passwords or Passwords()
         self._store = Store(settings.data_dir)
+        limits = AttemptLimits(
+            settings.login_failures,
+            settings.login_failures_account,
+            settings.login_failures_address,
+            settings.login_successes,
+        )
+        self._logins = Attempts(limits)
+        # Apart: an old secret in a program, or a morning of many expired sessions, must keep nobody from logging in.
+        self._renewals = Attempts(limits)
         self._revocations = Revocations()
         self._feed = Feed(
             self._store, self._revocations, interval=settings.revocation_poll, clock=clock, on_revoked=on_revoked
@@ -144,12 +154,16 @@ class Identity:
         self._revocations.check(verified)
         return verified.principal
 
-    async def login(self, username: str, password: str) -> UserTokens:
-        """Begin a session.
+    async def login(self, username: str, password: str, address: str = "") -> UserTokens:
+        """Begin a session. ``address`` is the client's.
 
         Raises ``credentials_invalid``, no sooner for an unknown name than for a wrong password; ``user_disabled``,
-        only if the password is right; ``overloaded``.
+        only if the password is right; ``too_many_attempts`` and ``overloaded``.
         """
+        with self._logins.of(f"user:{username}", address):
+            return await self._login(username, password)
+
+    async def _login(self, username: str, password: str) -> UserTokens:
         async with self._store.read() as db:
             found = await db.get(Account, username)
         hashed = found.secret_hash if found is not None and found.kind == "user" else None
@@ -170,11 +184,17 @@ class Identity:
             session.access_expires_at = access.expires_at
         return self._user_tokens(access, refresh_token, now)
 
-    async def refresh(self, refresh_token: str) -> UserTokens:
+    async def refresh(self, refresh_token: str, address: str = "") -> UserTokens:
         """Go on with a session: a new access token with today's rights, and the next refresh token.
 
-        Raises ``refresh_invalid``, ``refresh_reused`` (the session is ended) and ``user_disabled``.
+        Raises ``refresh_invalid``, ``refresh_reused`` (the session is ended), ``user_disabled``, ``too_many_attempts``.
         """
+        with self._renewals.of(sessions.family_of(refresh_token), address):
+            account, tokens = await self._refresh(refresh_token)
+        self._logins.know(f"user:{account.id}", address)
+        return tokens
+
+    async def _refresh(self, refresh_token: str) -> tuple[Account, UserTokens]:
         now = self._clock()
         async with self._store.write() as db:
             rotated = await sessions.rotate(db, refresh_token, now=now, ttl=self._settings.refresh_ttl)
@@ -184,7 +204,7 @@ class Identity:
         if rotated is None:
             await self._feed.catch_up()
             raise HubError("refresh_reused")
-        return self._user_tokens(access, rotated.refresh_token, now)
+        return rotated.account, self._user_tokens(access, rotated.refresh_token, now)
 
     async def logout(self, principal: Principal) -> None:
         """End the session of the principal's token: ``logged_out`` from now on, its sockets too."""
@@ -192,8 +212,15 @@ class Identity:
             await sessions.end(db, principal.session, "logged_out", until=principal.expires_at)
         await self._feed.catch_up()
 
-    async def client_credentials(self, service_id: str, secret: str) -> ServiceTokens:
-        """A token for a service (RFC 6749, 4.4). Raises ``credentials_invalid`` and ``user_disabled``."""
+    async def client_credentials(self, service_id: str, secret: str, address: str = "") -> ServiceTokens:
+        """A token for a service (RFC 6749, 4.4).
+
+        Raises ``credentials_invalid``, ``user_disabled`` and ``too_many_attempts``.
+        """
+        with self._renewals.of(f"service:{service_id}", address):
+            return await self._client_credentials(service_id, secret)
+
+    async def _client_credentials(self, service_id: str, secret: str) -> ServiceTokens:
         async with self._store.read() as db:
             account = await db.get(Account, service_id)
         if account is None or account.kind != "service" or not digest_matches(account.secret_hash, secret):

@@ -38,6 +38,11 @@ class Rotated:
     refresh_token: str
 
 
+def family_of(refresh_token: str) -> str:
+    """What all refresh tokens of a session have in common, hashed; for counting, not for looking up."""
+    return digest(_halves(refresh_token)[0])
+
+
 async def begin(db: AsyncSession, account: Account, *, now: float, ttl: float) -> tuple[LoginSession, str]:
     """A new session of the account, and its first refresh token."""
     family = random_secret("", 16)
@@ -63,7 +68,7 @@ async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float
     None: it was spent before, and the session has now been ended (let that commit, then say ``refresh_reused``).
     Raises ``refresh_invalid`` and ``user_disabled``.
     """
-    family, _, own = refresh_token.removeprefix(_PREFIX).partition(".")
+    family, own = _halves(refresh_token)
     session = await db.scalar(select(LoginSession).where(LoginSession.family_hash == digest(family)))
     if session is None or session.expires_at <= now:
         raise HubError("refresh_invalid", "The refresh token is unknown or expired; log in again.")
@@ -96,6 +101,11 @@ async def end(db: AsyncSession, session_id: str, code: str, *, until: float) -> 
         until = max(until, session.access_expires_at)
         await db.delete(session)
     db.add(Change(session_id=session_id, code=code, expires_at=until))
+
+
+def _halves(refresh_token: str) -> tuple[str, str]:
+    family, _, own = refresh_token.removeprefix(_PREFIX).partition(".")
+    return family, own
 
 
 def _issue(db: AsyncSession, session: LoginSession, family: str) -> str:
