@@ -96,6 +96,8 @@ def test_metrics_count_what_happens(hub: HubProcess) -> None:
         ("Bearer eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl failed", "eyJzdWIiOiJhIn0"),
         ("protocols: hub.v1, bearer.eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
         ("spent hubr_AAAAAAAAAAAAAAAAAAAAAA.BBBBBBBB_BBBB-BBBB again", "BBBBBBBB"),
+        ("/v1/ws?topics=a&ticket=hubt_x1&after=e:1", "hubt_x1"),
+        ("a ticket hubt_AAAAAAAA_AAAA-AAAA", "AAAAAAAA"),
         ("the secret hubs_AAAAAAAA_AAAA-AAAA of billing", "AAAAAAAA"),
         (json.dumps({"username": "a", "password": "hunter22"}), "hunter22"),
         (json.dumps({"refresh_token": "r-1", "x": 1}), "r-1"),

@@ -19,12 +19,13 @@ from hub.identity.schemas import (
     MeBody,
     RefreshBody,
     ServiceTokenBody,
+    TicketBody,
     TokenBody,
     request_body,
 )
 from hub.identity.service import Identity, UserTokens
 from hub.model import Principal
-from hub.transports.credentials import PrincipalDependency, address
+from hub.transports.credentials import PrincipalDependency, address, from_headers, only_token
 from hub.transports.problem import UNAUTHORIZED, responses
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,21 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
         tokens = await identity.client_credentials(service_id, secret, address(request))
         _no_store(response)
         return ServiceTokenBody(access_token=tokens.access_token, expires_in=tokens.expires_in)
+
+    @routes.post(
+        "/v1/auth/ticket",
+        summary="Get a ticket for the stream's URL",
+        description=(
+            "Good once, for 30 seconds, and no longer than the token it is asked for with: open the stream with "
+            "`/v1/ws?ticket=…`, and no long-lived token stands in a URL."
+        ),
+        responses=responses(*UNAUTHORIZED, "too_many_attempts", "overloaded"),
+        dependencies=[caller],
+    )
+    async def ticket(request: Request, response: Response) -> TicketBody:
+        issued = identity.tickets.issue(only_token(from_headers(request.headers.getlist("authorization"))))
+        _no_store(response)
+        return TicketBody(ticket=issued.value, expires_in=int(issued.expires_in))
 
     @routes.get("/v1/me", summary="Who the token says I am, and what I may do", responses=responses(*UNAUTHORIZED))
     async def me(who: Principal = caller) -> MeBody:

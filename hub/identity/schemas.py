@@ -66,6 +66,13 @@ class TokenBody(ServiceTokenBody):
     refresh_expires_in: int
 
 
+class TicketBody(BaseModel):
+    """A ticket for the stream's URL."""
+
+    ticket: str = Field(description="Good once: `/v1/ws?ticket=…`.")
+    expires_in: int = Field(description="Seconds.")
+
+
 class GrantsBody(_Body):
     """Patterns of topics: `orders:*`, `chat:{sub}:*` (`{sub}` is the account's id), `user:*`, `all`."""
 

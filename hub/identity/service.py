@@ -24,6 +24,7 @@ from hub.identity.models import Account
 from hub.identity.passwords import Passwords, digest_matches, random_password, random_secret
 from hub.identity.revocations import Revocations
 from hub.identity.store import Store
+from hub.identity.tickets import Tickets
 from hub.identity.tokens import Access, Tokens
 from hub.model import Principal
 from hub.settings import Settings, SettingsError
@@ -79,6 +80,7 @@ class Identity:
         )
         self._key: keys.SigningKey | None = None
         self._tokens: Tokens | None = None
+        self.tickets = Tickets(self.authenticate, clock=clock)
         self.accounts = Accounts(self._store, self._passwords, clock=clock, changed=self._feed.catch_up)
 
     async def start(self) -> None:
