@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -46,7 +46,7 @@ class Application:
             ping_interval=settings.ping_interval,
         )
         self.hub = Hub(engine, limits, presence_topics=settings.presence_topics, presence_grace=settings.presence_grace)
-        self.identity = Identity(settings, on_revoked=self._revoked)
+        self.identity = Identity(settings, on_change=self._review)
         self.app = self._build()
 
     @asynccontextmanager
@@ -62,8 +62,8 @@ class Application:
         finally:
             await self.identity.stop()
 
-    def _revoked(self, code: str, *, session: str | None = None, subject: str | None = None) -> None:
-        self.hub.dismiss_all(code, login=session, subject=subject)
+    def _review(self, subjects: Set[str] | None) -> None:
+        self.hub.review(self.identity.review, subjects)
 
     def _build(self) -> FastAPI:
         settings = self.settings

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
 from hub import catchup, policy, wire
 from hub.engine.base import Engine
-from hub.errors import TABLE, HubError
+from hub.errors import HubError
 from hub.fanout import Fanout
 from hub.model import Cursor, Draft, Entry, PresenceChange, Principal, Receipt, Topic
 from hub.outbox import Link, Outbox, State
@@ -259,19 +259,20 @@ class Hub:
         session.link.close(refusal.kind.close, refusal.close_reason)
         self.close(session, left=code in ("logged_out", "user_disabled"))
 
-    def dismiss_all(self, code: str, *, login: str | None = None, subject: str | None = None) -> int:
-        """End the connections of one login (the token's session) or of one user or service (by its id, which never
-        names both); how many there were."""
-        assert code in TABLE
-        doomed = [
-            session
-            for session in self.registry
-            if (login is not None and session.principal.session == login)
-            or (subject is not None and session.principal.subject == subject)
-        ]
-        for session in doomed:
-            self.dismiss(session, code)
-        return len(doomed)
+    def review(self, check: Callable[[Principal], Principal], subjects: Set[str] | None) -> None:
+        """Ask of the connections of these users and services (None: of all) whether they may stay.
+
+        ``check`` gives a connection's principal as it is now, or raises the refusal with which the connection ends.
+        """
+        concerned = [each for each in self.registry if subjects is None or each.principal.subject in subjects]
+        for session in concerned:
+            try:
+                principal = check(session.principal)
+            except HubError as refusal:
+                self.dismiss(session, refusal.code, refusal.detail)
+            else:
+                if principal is not session.principal:
+                    self.renew(session, principal)
 
     def begin_drain(self) -> list[Session]:
         """Take no new connections and answer the long polls; the sessions that are to be sent away."""

@@ -148,12 +148,12 @@ class Accounts:
                 setattr(account, name, value)
             _refuse_too_many_rights(grants_of(account), topics_of(account))
             if different:
-                self._revoke(db, account, "token_revoked")
+                self._note(db, account, revoke=True)
             if "secret_hash" in different or (account.disabled and update.disabled is False):
                 await _end_sessions(db, account)
             if update.disabled is not None and update.disabled != account.disabled:
                 account.disabled = update.disabled
-                self._revoke(db, account, "user_disabled" if update.disabled else None)
+                self._note(db, account, revoke=update.disabled)
         await self._changed()
         return account
 
@@ -166,7 +166,7 @@ class Accounts:
         async with self._store.write() as db:
             account = await _get(db, "service", service_id)
             account.secret_hash = digest(secret)
-            self._revoke(db, account, "token_revoked")
+            self._note(db, account, revoke=True)
         await self._changed()
         return secret
 
@@ -175,7 +175,7 @@ class Accounts:
         async with self._store.write() as db:
             account = await _get(db, "user", user_id)
             await _end_sessions(db, account)
-            self._revoke(db, account, "token_revoked")
+            self._note(db, account, revoke=True)
         await self._changed()
 
     def _new(self, kind: Kind, account_id: str, name: str, grants: Grants, topics: Sequence[str]) -> Account:
@@ -202,13 +202,13 @@ class Accounts:
             await _refuse_taken(db, account.id)
             db.add(account)
 
-    def _revoke(self, db: AsyncSession, account: Account, code: str | None) -> None:
-        """Put the account into the feed, and with a code end the tokens it has."""
+    def _note(self, db: AsyncSession, account: Account, *, revoke: bool) -> None:
+        """Put the account into the feed; ``revoke`` ends the tokens it has."""
         now = self._clock()
-        if code is not None:
+        if revoke:
             account.version += 1
             account.revoked_at = now
-        db.add(Change(account_id=account.id, code=code, expires_at=now + _FEED_SECONDS))
+        db.add(Change(kind="account", name=account.id, account_id=account.id, expires_at=now + _FEED_SECONDS))
 
 
 def grants_of(account: Account) -> Grants:

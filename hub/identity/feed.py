@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Set
 
 from sqlalchemy import delete, func, or_, select
 
@@ -25,11 +24,9 @@ _log = logging.getLogger(__name__)
 _TIDY_SECONDS = 600.0
 
 
-class OnRevoked(Protocol):
-    """Told of every revocation: close the live connections of that session, or of all of that subject."""
-
-    def __call__(self, code: str, *, session: str | None, subject: str | None) -> None:
-        """``code`` is a name of the table of errors; one of ``session`` and ``subject`` is given."""
+OnChange = Callable[[Set[str] | None], None]
+"""Told when tokens of these subjects (None: of anybody) may have ended, or what they may do has changed: ask
+``Identity.review`` of their live connections."""
 
 
 class Feed:
@@ -42,13 +39,13 @@ class Feed:
         *,
         interval: float,
         clock: Callable[[], float],
-        on_revoked: OnRevoked | None,
+        on_change: OnChange | None,
     ) -> None:
         self._store = store
         self._revocations = revocations
         self._interval = interval
         self._clock = clock
-        self._on_revoked = on_revoked
+        self._on_change = on_change
         self._seen = 0
         self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -72,15 +69,18 @@ class Feed:
             async with self._store.read() as db:
                 new = Change.id > self._seen
                 news = (await db.scalars(select(Change).where(new).order_by(Change.id))).all()
-                changed = select(Account).where(Account.id.in_(select(Change.account_id).where(new)))
-                accounts = (await db.scalars(changed)).all() if news else ()
+                changed = select(Change.name).where(new, Change.kind == "account")
+                accounts = (await db.scalars(select(Account).where(Account.id.in_(changed)))).all() if news else ()
+            if not news:
+                return
             for account in accounts:
                 self._revocations.set_account(account.id, _state(account))
             for change in news:
                 self._take_in(change)
-                self._seen = change.id
-                if change.code is not None and self._on_revoked is not None:
-                    self._on_revoked(change.code, session=change.session_id, subject=change.account_id)
+            self._seen = news[-1].id
+            if self._on_change is not None:
+                subjects = {change.account_id for change in news if change.account_id is not None}
+                self._on_change(None if any(change.account_id is None for change in news) else subjects)
 
     async def _load(self) -> None:
         async with self._store.read() as db:
@@ -92,8 +92,8 @@ class Feed:
                 self._take_in(change)
 
     def _take_in(self, change: Change) -> None:
-        if change.session_id is not None and change.code is not None:
-            self._revocations.end_session(change.session_id, change.code, change.expires_at)
+        if change.kind != "account":
+            self._revocations.end(change.kind, change.name, change.code, change.expires_at)
 
     async def _watch(self) -> None:
         next_tidy = self._clock() + _TIDY_SECONDS

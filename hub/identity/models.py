@@ -11,6 +11,7 @@ from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Kind = Literal["user", "service"]
+Changed = Literal["account", "session", "token"]
 
 
 class Base(DeclarativeBase):
@@ -74,9 +75,8 @@ class RefreshToken(Base):
 
 
 class Change(Base):
-    """What every hub process must learn: a session that ended, or an account whose state is to be read again.
+    """What every hub process must learn: an account whose state is to be read again, a session or a token that ended.
 
-    ``code`` is the name of the error under which tokens stopped working, None if none did (an account was enabled).
     Ids only grow and are never used again, so that a process remembers the last one it has seen. (SQLite has one writer
     at a time, so ids also become visible in order. A database with several must see to that when it comes.)
     """
@@ -85,8 +85,12 @@ class Change(Base):
     __table_args__ = (Index("changes_by_end", "expires_at"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    session_id: Mapped[str | None] = mapped_column(String(256))
+    kind: Mapped[Changed] = mapped_column(String(8))
+    name: Mapped[str] = mapped_column(String(256))
+    """Of what changed: the account's id, the session's, or the token's ``jti``."""
     account_id: Mapped[str | None] = mapped_column(String(128))
-    code: Mapped[str | None] = mapped_column(String(32))
+    """Whose connections it concerns; None if that is not known."""
+    code: Mapped[str] = mapped_column(String(32), default="")
+    """The name of the error with which a session's or a token's end is told."""
     expires_at: Mapped[float]
     """When it may be forgotten."""

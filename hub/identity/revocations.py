@@ -1,12 +1,13 @@
-"""Which good tokens work no more: kept in memory, so that asking costs two look-ups. Pure.
+"""Which good tokens work no more: kept in memory, so that asking costs a few look-ups. Pure.
 
-A token is over when its session was ended, when its account is disabled, or when its account changed after it was
+A token is over when it or its session was ended, when its account is disabled, or when its account changed after it was
 minted. Knows tokens and errors.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hub.errors import HubError
 from hub.identity.tokens import Verified
@@ -25,33 +26,36 @@ class AccountState:
 
 
 class Revocations:
-    """The ended sessions and changed accounts of a hub."""
+    """The ended sessions and tokens, and the changed accounts, of a hub."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, tuple[str, float]] = {}
+        self._ended: dict[Literal["session", "token"], dict[str, tuple[str, float]]] = {"session": {}, "token": {}}
         self._accounts: dict[str, AccountState] = {}
 
-    def end_session(self, session: str, code: str, until: float) -> None:
-        """Refuse the tokens of a session with ``code``. After ``until`` (Unix seconds) they are all expired anyway."""
-        known = self._sessions.get(session)
-        # A session may be ended twice; the first reason is the true one, the later end covers both.
-        self._sessions[session] = (code, until) if known is None else (known[0], max(known[1], until))
+    def end(self, kind: Literal["session", "token"], name: str, code: str, until: float) -> None:
+        """Refuse the tokens of a session, or the token with that ``jti``, with ``code``.
+
+        After ``until`` (Unix seconds) they are expired anyway.
+        """
+        known = self._ended[kind].get(name)
+        # It may be ended twice; the first reason is the true one, the later end covers both.
+        self._ended[kind][name] = (code, until) if known is None else (known[0], max(known[1], until))
 
     def set_account(self, subject: str, state: AccountState) -> None:
         """Note what an account is like now."""
         self._accounts[subject] = state
 
     def forget(self, now: float) -> None:
-        """Drop ended sessions of which no token can still be alive."""
-        self._sessions = {name: ended for name, ended in self._sessions.items() if ended[1] > now}
+        """Drop what ended and of which no token can still be alive."""
+        for kind, all_ended in self._ended.items():
+            self._ended[kind] = {name: ended for name, ended in all_ended.items() if ended[1] > now}
 
     def check(self, token: Verified) -> None:
         """Raise ``logged_out``, ``user_disabled`` or ``token_revoked`` if the token is over."""
-        principal = token.principal
-        ended = self._sessions.get(principal.session)
+        ended = self._ended["session"].get(token.session) or self._ended["token"].get(token.token_id)
         if ended is not None:
             raise HubError(ended[0])
-        account = self._accounts.get(principal.subject)
+        account = self._accounts.get(token.subject)
         if account is None:
             return
         if account.disabled:

@@ -19,13 +19,13 @@ from hub.errors import HubError
 from hub.identity import keys, sessions
 from hub.identity.accounts import Accounts, grants_of, topics_of
 from hub.identity.attempts import AttemptLimits, Attempts
-from hub.identity.feed import Feed, OnRevoked
+from hub.identity.feed import Feed, OnChange
 from hub.identity.models import Account
 from hub.identity.passwords import Passwords, digest_matches, random_password, random_secret
 from hub.identity.revocations import Revocations
 from hub.identity.store import Store
 from hub.identity.tickets import Tickets
-from hub.identity.tokens import Access, Tokens
+from hub.identity.tokens import Access, Tokens, Verified
 from hub.model import Principal
 from hub.settings import Settings, SettingsError
 
@@ -57,7 +57,7 @@ class Identity:
         self,
         settings: Settings,
         *,
-        on_revoked: OnRevoked | None = None,
+        on_change: OnChange | None = None,
         clock: Callable[[], float] = time,
         passwords: Passwords | None = None,
     ) -> None:
@@ -76,7 +76,7 @@ class Identity:
         self._renewals = Attempts(limits)
         self._revocations = Revocations()
         self._feed = Feed(
-            self._store, self._revocations, interval=settings.revocation_poll, clock=clock, on_revoked=on_revoked
+            self._store, self._revocations, interval=settings.revocation_poll, clock=clock, on_change=on_change
         )
         self._key: keys.SigningKey | None = None
         self._tokens: Tokens | None = None
@@ -152,9 +152,16 @@ class Identity:
 
         Raises the ``token_…`` error that says what is wrong with it, ``logged_out``, ``user_disabled``.
         """
-        verified = _started(self._tokens).verify(token)
-        self._revocations.check(verified)
-        return verified.principal
+        return self.review(_started(self._tokens).verify(token))
+
+    def review(self, principal: Principal) -> Principal:
+        """What has become of somebody who was authenticated before, such as the principal of a live connection. No I/O.
+
+        Raises what ``authenticate`` would raise of their token now, but for its expiry.
+        """
+        assert isinstance(principal, Verified), "who comes in was authenticated here"
+        self._revocations.check(principal)
+        return principal
 
     async def login(self, username: str, password: str, address: str = "") -> UserTokens:
         """Begin a session. ``address`` is the client's.
@@ -211,7 +218,7 @@ class Identity:
     async def logout(self, principal: Principal) -> None:
         """End the session of the principal's token: ``logged_out`` from now on, its sockets too."""
         async with self._store.write() as db:
-            await sessions.end(db, principal.session, "logged_out", until=principal.expires_at)
+            await sessions.end(db, principal.session, principal.subject, "logged_out", until=principal.expires_at)
         await self._feed.catch_up()
 
     async def client_credentials(self, service_id: str, secret: str, address: str = "") -> ServiceTokens:

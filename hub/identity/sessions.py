@@ -84,13 +84,13 @@ async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float
         await db.execute(delete(RefreshToken).where(RefreshToken.session_id == session.id, outdated))
     elif generation != session.generation - 1 or now - session.rotated_at > GRACE:
         _log.warning("A spent refresh token of %s was used again: the session is ended", account.id)
-        await end(db, session.id, "token_revoked", until=session.access_expires_at)
+        await end(db, session.id, account.id, "token_revoked", until=session.access_expires_at)
         return None
     session.expires_at = now + ttl
     return Rotated(session, account, _issue(db, session, family))
 
 
-async def end(db: AsyncSession, session_id: str, code: str, *, until: float) -> None:
+async def end(db: AsyncSession, session_id: str, account_id: str, code: str, *, until: float) -> None:
     """End a session: its refresh tokens are gone, and its access tokens refused with ``code``.
 
     ``until``: when the last known access token ends; if the session is stored, the later of the two counts. A session
@@ -100,7 +100,7 @@ async def end(db: AsyncSession, session_id: str, code: str, *, until: float) -> 
     if session is not None:
         until = max(until, session.access_expires_at)
         await db.delete(session)
-    db.add(Change(session_id=session_id, code=code, expires_at=until))
+    db.add(Change(kind="session", name=session_id, account_id=account_id, code=code, expires_at=until))
 
 
 def _halves(refresh_token: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from hub.identity.models import Base
 from hub.settings import SettingsError
 
 FILE_NAME = "identity.db"
-_SCHEMA = 1
+_SCHEMA = 2
 _BUSY_SECONDS = 15.0
 """How long a writer waits for another process's transaction."""
 
@@ -56,8 +56,10 @@ class Store:
             await asyncio.to_thread(_prepare_file, self._path)
             async with self._writing.begin() as connection:
                 schema = (await connection.exec_driver_sql("PRAGMA user_version")).scalar_one()
-                if schema > _SCHEMA:
-                    raise SettingsError(f"The identities {self._path} were made by a newer hub; upgrade this one.")
+                if schema not in (0, _SCHEMA):
+                    raise SettingsError(
+                        f"The identities {self._path} were made by another version of the hub; run that one."
+                    )
                 await connection.run_sync(Base.metadata.create_all)
                 await connection.exec_driver_sql(f"PRAGMA user_version = {_SCHEMA}")
         except (OSError, sqlite3.Error, DBAPIError) as error:

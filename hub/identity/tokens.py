@@ -64,16 +64,17 @@ class _Claims(BaseModel):
     topics: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A good token: who it speaks for, and what the revocation check needs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified(Principal):
+    """The principal of a good token, with what the revocation check needs besides.
 
-    ``version`` is the account's at minting, None if the token was not minted by a hub; ``issued_at`` is its ``iat``.
+    ``version`` is the account's at minting, None if the token was not minted by a hub; ``issued_at`` is its ``iat``,
+    ``token_id`` its ``jti``.
     """
 
-    principal: Principal
     version: int | None
     issued_at: float
+    token_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Tokens:
             self._cache[token] = known
             if len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)
-        elif known.principal.expires_at <= now:
+        elif known.expires_at <= now:
             del self._cache[token]
             raise HubError("token_expired")
         else:
@@ -168,7 +169,7 @@ class Tokens:
             raise HubError("token_not_yet_valid")
         if claims.exp <= now:
             raise HubError("token_expired")
-        return Verified(_principal(claims), claims.ver, claims.iat)
+        return _verified(claims)
 
     def _read_claims(self, token: str) -> _Claims:
         try:
@@ -192,7 +193,7 @@ class Tokens:
             raise HubError("token_claims", explain(problem)) from None
 
 
-def _principal(claims: _Claims) -> Principal:
+def _verified(claims: _Claims) -> Verified:
     if not is_subject(claims.sub):
         raise HubError("token_claims", "sub: not the id of a user or a service.")
     try:
@@ -203,7 +204,7 @@ def _principal(claims: _Claims) -> Principal:
         topics = tuple(topic(name) for name in claims.topics)
     except HubError as error:
         raise HubError("token_claims", error.detail) from None
-    return Principal(
+    return Verified(
         subject=claims.sub,
         kind=claims.kind,
         # A token that came from no login is a session of its own.
@@ -212,4 +213,7 @@ def _principal(claims: _Claims) -> Principal:
         admin=claims.admin,
         grants=grants,
         topics=topics,
+        version=claims.ver,
+        issued_at=claims.iat,
+        token_id=claims.jti,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
+from hub.errors import HubError
 from hub.identity.passwords import Passwords
 from hub.identity.service import Identity
+from hub.model import Principal
 from hub.settings import Settings
 
 PASSWORD = "correct horse"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
-Revoked = tuple[str, str | None, str | None]
 OpenIdentity = Callable[..., AbstractAsyncContextManager[Identity]]
 
 
@@ -32,14 +33,30 @@ class Clock:
         return time.time() + self.ahead
 
 
-class Revocations:
-    """Writes down what a hub would close sockets for."""
+class Connections:
+    """What a hub does with its connections when it is told of a change: it asks of those concerned."""
 
     def __init__(self) -> None:
-        self.seen: list[Revoked] = []
+        self.review: Callable[[Principal], Principal] | None = None
+        self.held: list[Principal] = []
+        self.told: list[set[str] | None] = []
+        self.ended: list[tuple[str, str]] = []
+        """Code and session of each that ended."""
 
-    def __call__(self, code: str, *, session: str | None, subject: str | None) -> None:
-        self.seen.append((code, session, subject))
+    def __call__(self, subjects: Set[str] | None) -> None:
+        assert self.review is not None
+        self.told.append(None if subjects is None else set(subjects))
+        held, self.held = self.held, []
+        for principal in held:
+            try:
+                concerned = subjects is None or principal.subject in subjects
+                self.held.append(self.review(principal) if concerned else principal)
+            except HubError as refusal:
+                self.ended.append((refusal.code, principal.session))
+
+    @property
+    def codes(self) -> list[str]:
+        return [code for code, _ in self.ended]
 
 
 @pytest.fixture
@@ -48,12 +65,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def revoked() -> Revocations:
-    return Revocations()
+def connections() -> Connections:
+    return Connections()
 
 
 @pytest.fixture
-def open_identity(tmp_path: Path, clock: Clock, revoked: Revocations) -> OpenIdentity:
+def open_identity(tmp_path: Path, clock: Clock, connections: Connections) -> OpenIdentity:
     """Opens identities on one data directory: one after the other, or several as if they were processes."""
 
     @asynccontextmanager
@@ -61,8 +78,10 @@ def open_identity(tmp_path: Path, clock: Clock, revoked: Revocations) -> OpenIde
         # A poll that never comes of itself, unless the test is about it.
         values = {"data_dir": tmp_path, "revocation_poll": 10} | settings
         identity = Identity(
-            Settings(**values), on_revoked=None if quiet else revoked, clock=clock, passwords=Passwords(CHEAP)
+            Settings(**values), on_change=None if quiet else connections, clock=clock, passwords=Passwords(CHEAP)
         )
+        if not quiet:
+            connections.review = identity.review
         async with identity:
             yield identity
 

@@ -7,11 +7,19 @@ import pytest
 from hub.errors import HubError
 from hub.identity.revocations import AccountState, Revocations
 from hub.identity.tokens import Verified
-from hub.model import Principal
 
 
-def token(*, subject: str = "alice", session: str = "s1", version: int | None = 3, issued_at: float = 1000) -> Verified:
-    return Verified(Principal(subject, "user", session, expires_at=2000), version, issued_at)
+def token(
+    *,
+    subject: str = "alice",
+    session: str = "s1",
+    token_id: str = "j1",
+    version: int | None = 3,
+    issued_at: float = 1000,
+) -> Verified:
+    return Verified(
+        subject, "user", session, expires_at=2000, version=version, issued_at=issued_at, token_id=token_id
+    )  # fmt: skip
 
 
 def code_of(revocations: Revocations, verified: Verified) -> str | None:
@@ -28,16 +36,26 @@ def test_nothing_is_revoked_at_first() -> None:
 
 def test_an_ended_session_is_over_and_no_other() -> None:
     revocations = Revocations()
-    revocations.end_session("s1", "logged_out", until=1900)
+    revocations.end("session", "s1", "logged_out", until=1900)
     assert code_of(revocations, token()) == "logged_out"
     assert code_of(revocations, token(session="s2")) is None
 
 
+def test_a_token_that_ended_is_over_and_no_other_of_its_session() -> None:
+    revocations = Revocations()
+    revocations.end("token", "j1", "token_revoked", until=1900)
+    revocations.end("token", "s1", "token_revoked", until=1900)
+    assert code_of(revocations, token()) == "token_revoked"
+    assert code_of(revocations, token(token_id="j2")) is None, "nor a session that has the name of a token"
+    revocations.forget(1900)
+    assert code_of(revocations, token()) is None
+
+
 def test_a_session_that_is_ended_twice_keeps_its_reason_and_the_later_end() -> None:
     revocations = Revocations()
-    revocations.end_session("s1", "token_revoked", until=1500)
-    revocations.end_session("s1", "logged_out", until=1900)
-    revocations.end_session("s1", "logged_out", until=1200)
+    revocations.end("session", "s1", "token_revoked", until=1500)
+    revocations.end("session", "s1", "logged_out", until=1900)
+    revocations.end("session", "s1", "logged_out", until=1200)
     revocations.forget(1899)
     assert code_of(revocations, token()) == "token_revoked"
     revocations.forget(1900)

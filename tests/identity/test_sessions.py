@@ -14,7 +14,7 @@ from hub.identity.models import Change, LoginSession, RefreshToken
 from hub.identity.service import Identity, UserTokens
 from hub.identity.sessions import GRACE
 
-from .conftest import CHEAP, PASSWORD, Clock, OpenIdentity, Revocations
+from .conftest import CHEAP, PASSWORD, Clock, Connections, OpenIdentity
 
 pytestmark = pytest.mark.anyio
 
@@ -92,16 +92,17 @@ async def test_a_session_stays_small_however_often_it_is_refreshed(identity: Ide
 
 
 async def test_a_spent_token_ends_the_session_however_old_it_is(
-    identity: Identity, clock: Clock, revoked: Revocations, caplog: pytest.LogCaptureFixture
+    identity: Identity, clock: Clock, connections: Connections, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = await identity.login("alice", PASSWORD)
     session = identity.authenticate(first.access_token).session
+    connections.held.append(identity.authenticate(first.access_token))
     last = first
     for _ in range(5):
         last = await identity.refresh(last.refresh_token)
     clock.ahead = GRACE + 1
     assert await refused(identity, first.refresh_token) == "refresh_reused"
-    assert revoked.seen == [("token_revoked", session, None)]
+    assert connections.ended == [("token_revoked", session)]
     assert "A spent refresh token of alice was used again" in caplog.text
     assert token_refused(identity, last) == "token_revoked"
     assert await refused(identity, last.refresh_token) == "refresh_invalid", "the thief and the owner are both out"
@@ -187,13 +188,14 @@ async def test_only_hashes_are_stored(identity: Identity) -> None:
         assert text.encode() not in stored
 
 
-async def test_logout_ends_the_session_and_no_other(identity: Identity, revoked: Revocations) -> None:
+async def test_logout_ends_the_session_and_no_other(identity: Identity, connections: Connections) -> None:
     tokens = await identity.login("alice", PASSWORD)
     older = await identity.refresh(tokens.refresh_token)
     other = await identity.login("alice", PASSWORD)
     principal = identity.authenticate(tokens.access_token)
+    connections.held += [principal, identity.authenticate(other.access_token)]
     await identity.logout(principal)
-    assert revoked.seen == [("logged_out", principal.session, None)]
+    assert connections.ended == [("logged_out", principal.session)]
     assert token_refused(identity, tokens) == "logged_out"
     assert token_refused(identity, older) == "logged_out", "every token of the session"
     assert await refused(identity, older.refresh_token) == "refresh_invalid"
@@ -201,17 +203,18 @@ async def test_logout_ends_the_session_and_no_other(identity: Identity, revoked:
     await identity.refresh(other.refresh_token)
 
 
-async def test_a_service_gets_a_token_and_can_log_it_out(identity: Identity, revoked: Revocations) -> None:
+async def test_a_service_gets_a_token_and_can_log_it_out(identity: Identity, connections: Connections) -> None:
     _, secret = await identity.accounts.create_service("billing")
     one = await identity.client_credentials("billing", secret)
     two = await identity.client_credentials("billing", secret)
     principal = identity.authenticate(one.access_token)
+    connections.held += [principal, identity.authenticate(two.access_token)]
     assert (principal.kind, principal.source) == ("service", "service:billing")
     await identity.logout(principal)
     with pytest.raises(HubError, match="logged_out"):
         identity.authenticate(one.access_token)
     assert identity.authenticate(two.access_token)
-    assert revoked.seen == [("logged_out", principal.session, None)]
+    assert connections.ended == [("logged_out", principal.session)]
 
 
 async def test_wrong_client_credentials(identity: Identity) -> None:
@@ -240,4 +243,4 @@ async def test_a_logout_is_remembered_until_the_last_token_would_have_ended(
         assert token_refused(identity, long_lived) == "token_expired"
         async with identity._store.read() as db:
             assert await db.scalar(select(func.count()).select_from(Change)) == 0
-        assert not identity._revocations._sessions
+        assert not identity._revocations._ended["session"]

@@ -33,7 +33,7 @@ async def main():
     for _ in range(25):
         async with store.write() as db:
             count = await db.scalar(select(func.count()).select_from(Change))
-            db.add(Change(code=str(count), expires_at=0.0))
+            db.add(Change(kind="session", name="s", code=str(count), expires_at=0.0))
     await store.close()
 
 asyncio.run(main())
@@ -45,7 +45,7 @@ async def test_it_is_durable_private_and_in_wal_mode(tmp_path: Path) -> None:
     await store.open()
     async with store.write() as db:
         pragmas = [await db.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
-        db.add(Change(code="x", expires_at=0.0))
+        db.add(Change(kind="session", name="s", code="x", expires_at=0.0))
     assert pragmas == ["wal", 2, 1]
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
     await store.close()
@@ -56,7 +56,7 @@ async def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
     await store.open()
     with contextlib.suppress(KeyError):
         async with store.write() as db:
-            db.add(Change(code="x", expires_at=0.0))
+            db.add(Change(kind="session", name="s", code="x", expires_at=0.0))
             await db.flush()
             raise KeyError
     async with store.read() as db:
@@ -68,11 +68,11 @@ async def test_ids_of_changes_are_never_used_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     await store.open()
     async with store.write() as db:
-        db.add(Change(code="x", expires_at=0.0))
+        db.add(Change(kind="session", name="s", code="x", expires_at=0.0))
     async with store.write() as db:
         await db.execute(delete(Change))
     async with store.write() as db:
-        db.add(Change(code="x", expires_at=0.0))
+        db.add(Change(kind="session", name="s", code="x", expires_at=0.0))
     async with store.read() as db:
         assert await db.scalar(select(Change.id)) == 2
     await store.close()
@@ -86,7 +86,7 @@ async def test_there_are_news_when_anybody_committed(tmp_path: Path) -> None:
     assert not await one.has_news()
     for store in (one, two):
         async with store.write() as db:
-            db.add(Change(code="x", expires_at=0.0))
+            db.add(Change(kind="session", name="s", code="x", expires_at=0.0))
         assert await one.has_news()
         assert not await one.has_news()
     await one.close()
@@ -137,14 +137,14 @@ async def test_what_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> No
         await Store(tmp_path).open()
 
 
-async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+async def test_another_schema_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
     await store.open()
     await store.close()
     with sqlite3.connect(tmp_path / "identity.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    newer = Store(tmp_path)
-    with pytest.raises(SettingsError, match="made by a newer hub"):
-        await newer.open()
-    await newer.close()
+    other = Store(tmp_path)
+    with pytest.raises(SettingsError, match="made by another version"):
+        await other.open()
+    await other.close()

@@ -14,7 +14,7 @@ from hub.identity.service import Identity
 from hub.identity.tickets import LIFE, MAX_OUTSTANDING, MemoryStore, Tickets
 from hub.model import Principal
 
-from .conftest import PASSWORD, Clock, OpenIdentity, Revocations
+from .conftest import PASSWORD, Clock, OpenIdentity
 from .test_routes import bearer_of, build, log_in, refusal
 
 NOW = 1_000_000.0
@@ -189,7 +189,7 @@ async def test_a_logout_kills_the_ticket(client: tuple[httpx.AsyncClient, Identi
 
 
 @pytest.mark.anyio
-async def test_so_does_disabling_the_user(client: tuple[httpx.AsyncClient, Identity], revoked: Revocations) -> None:
+async def test_so_does_disabling_the_user(client: tuple[httpx.AsyncClient, Identity]) -> None:
     http, identity = client
     ticket = (await ask(http, (await log_in(http))["access_token"])).json()["ticket"]
     await identity.accounts.update("user", "alice", Update(disabled=True))

@@ -89,14 +89,13 @@ def test_a_minted_token_says_who_and_what(key: keys.SigningKey) -> None:
         grants=Grants(("orders:*",), ("chat:alice:*",)),
         topics=("news",),
     )
-    verified = tokens.verify(access.token)
-    principal = verified.principal
+    principal = tokens.verify(access.token)
     assert (principal.subject, principal.kind, principal.session, principal.admin) == ("alice", "user", "s1", True)
     assert principal.grants == Grants(("orders:*",), ("chat:alice:*",))
     assert principal.topics == ("news",)
     assert principal.expires_at == access.expires_at
     assert 60 <= access.expires_at - time.time() < 61
-    assert verified.version == 3
+    assert principal.version == 3
     assert jwt.get_unverified_header(access.token) == {"alg": "EdDSA", "kid": key.id, "typ": "at+jwt"}
 
 
@@ -112,7 +111,7 @@ def test_other_keys_round_trip(tmp_path: Path, make: Any) -> None:
     private = make(ec.SECP256R1()) if make else rsa.generate_private_key(65537, 2048)
     path = write_key(tmp_path / "given.pem", private)
     tokens = make_tokens(keys.load(Settings(data_dir=tmp_path, signing_key_file=path)))
-    assert tokens.verify(tokens.mint("a", "service", session="s", version=0).token).principal.kind == "service"
+    assert tokens.verify(tokens.mint("a", "service", session="s", version=0).token).kind == "service"
 
 
 def test_a_token_of_ones_own_code_needs_little(tmp_path: Path) -> None:
@@ -121,11 +120,11 @@ def test_a_token_of_ones_own_code_needs_little(tmp_path: Path) -> None:
     claims = {"iss": "me", "aud": ["us", "others"], "sub": "bob", "jti": "j1", "iat": now, "exp": now + 60}
     token = jwt.encode(claims, SECRET, "HS256", headers={"typ": "application/at+JWT"})
     verified = make_tokens(key).verify(token)
-    assert verified.principal.subject == "bob"
-    assert verified.principal.kind == "user"
-    assert verified.principal.session == "j1", "without a login it is a session of its own"
-    assert verified.principal.grants == Grants()
-    assert not verified.principal.admin
+    assert verified.subject == "bob"
+    assert verified.kind == "user"
+    assert verified.session == "j1", "without a login it is a session of its own"
+    assert verified.grants == Grants()
+    assert not verified.admin
     assert verified.version is None
 
 
@@ -299,7 +298,7 @@ def test_times(key: keys.SigningKey) -> None:
     assert code_of(tokens, forge(key, nbf=now + 3600)) == "token_not_yet_valid"
     assert code_of(tokens, forge(key, iat=now + 3600)) == "token_not_yet_valid"
     assert tokens.verify(forge(key, nbf=now + 5, iat=now + 5)), "another machine's clock may be a little ahead"
-    assert tokens.verify(forge(key, exp=now + 30.5)).principal.expires_at == now + 30.5
+    assert tokens.verify(forge(key, exp=now + 30.5)).expires_at == now + 30.5
 
 
 def test_a_remembered_token_still_ends(key: keys.SigningKey) -> None:
