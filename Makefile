@@ -24,7 +24,7 @@ check: $(VENV)/.test ## Format, lint, types, and the arrows between modules
 js: clients/js/node_modules/.installed ## Check and test the browser client
 	cd clients/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent check && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
 
-unit: $(VENV)/.test ## The Python tests, those with real processes, sockets and Chromium included
+unit: $(VENV)/.test tests/identity/provider/node_modules/.installed ## The Python tests, with real processes, sockets and Chromium
 	@$(BIN)/python tests/install_chromium.py
 	$(BIN)/python -m pytest
 
@@ -41,7 +41,7 @@ screenshot: $(VENV)/.test ## Make docs/console.png from the running page
 	$(BIN)/python -m tests.browser.screenshot
 
 clean: ## Remove what make installed (not ./data)
-	rm -rf $(VENV) clients/js/node_modules benchmarks/node_modules
+	rm -rf $(VENV) clients/js/node_modules benchmarks/node_modules tests/identity/provider/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -68,6 +68,11 @@ $(VENV)/.bench: pyproject.toml clients/python/pyproject.toml constraints.txt ben
 clients/js/node_modules/.installed: clients/js/package.json | $(VENV)/.test
 	@echo "Installing the browser client's checks ..."
 	@cd clients/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
+	@touch $@
+
+tests/identity/provider/node_modules/.installed: tests/identity/provider/package.json | $(VENV)/.test
+	@echo "Installing the OpenID provider that the tests log in at ..."
+	@cd $(@D)/.. && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
 	@touch $@
 
 .PHONY: constraints

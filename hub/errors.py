@@ -7,6 +7,7 @@ other module of the hub.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -82,6 +83,7 @@ TABLE: dict[str, ErrorKind] = {
         # Is the hub well?  5xx
         ErrorKind("log_unavailable", 503, 1013, _LATER, "The log cannot be written now"),
         ErrorKind("identity_unavailable", 503, 1013, _LATER, "Users and services cannot be read or written now"),
+        ErrorKind("issuer_unavailable", 503, 1013, _LATER, "The keys of the token's issuer cannot be had now"),
         ErrorKind("overloaded", 503, 1013, _LATER, "The hub is overloaded"),
         ErrorKind("restarting", 503, 1012, _LATER, "The hub is restarting"),
         ErrorKind("internal", 500, 1011, _LATER, "The hub failed; the log says why"),
@@ -112,3 +114,17 @@ class HubError(Exception):
         """The close reason: the code and, where they fit into 123 bytes (RFC 6455, 5.5), words for people."""
         text = f"{self.code}: {self.detail}"
         return text if len(text.encode()) <= 123 else self.code
+
+
+class NotYet(HubError):
+    """A refusal that may be none any more once ``ready`` was awaited: what was asked without I/O needs some.
+
+    Whoever cannot wait treats it as what it also is, an error to come back after. ``ready`` takes seconds at most, and
+    raises nothing.
+    """
+
+    def __init__(
+        self, code: str, detail: str | None = None, *, ready: Callable[[], Awaitable[None]], **extra: Any
+    ) -> None:
+        super().__init__(code, detail, **extra)
+        self.ready = ready

@@ -56,6 +56,22 @@ def origin(text: str) -> str:
     raise ValueError(f"{text!r} is not an origin; {advice}")
 
 
+def fetchable(text: str, *, allow_http: bool = False) -> str:
+    """An address from which the hub may fetch: https, or http on this machine (elsewhere only if allowed)."""
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or "@" in parts.netloc or "#" in text:
+        raise ValueError(f"{text!r} is no https URL")
+    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
+        raise ValueError(f"{text!r} is not safe: use https, or allow_http if nobody can be between")
+    return text
+
+
+def url_origin(url: str) -> str | None:
+    """Scheme, host and port of a URL (RFC 6454, section 4); None if it is none."""
+    parts = _split(url)
+    return None if parts is None else _joined(parts)
+
+
 def url_of(host: str, port: int) -> str:
     """Where what listens there is reached from the same machine."""
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
@@ -119,6 +135,10 @@ def _joined(parts: SplitResult) -> str | None:
         return None
     default = _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
 def _is_address(host: str) -> bool:

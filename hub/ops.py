@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from hub.errors import HubError
 from hub.hub import Hub
-from hub.transports.credentials import Authenticate, from_headers, only_token
+from hub.transports.credentials import Authenticate, admit, from_headers, only_token
 from hub.transports.problem import UNAUTHORIZED, responses
 
 _FIELDS = "token|ticket|access_token|refresh_token|password|client_secret"
@@ -66,7 +66,7 @@ def router(
     async def metrics(request: Request) -> Response:
         token = only_token(from_headers(request.headers.getlist("authorization")))
         static = scraper is not None and secrets.compare_digest(token.encode(), scraper)
-        if not static and not authenticate(token).admin:
+        if not static and not (await admit(authenticate, token)).admin:
             raise HubError("forbidden", "Metrics are for administrators and holders of the metrics_token.")
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

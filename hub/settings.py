@@ -28,6 +28,7 @@ from pydantic import (
 
 from hub import notation
 from hub.errors import HubError
+from hub.issuer_settings import IssuerSettings, check_together, read_many
 from hub.limits import Rate
 from hub.policy import check_pattern
 
@@ -97,6 +98,10 @@ class Settings(BaseModel):
     """How often identities are looked up for changes made by another process (``hub user disable``): the bound on how
     long a disabled user's sockets live on."""
 
+    issuers: tuple[IssuerSettings, ...] = ()
+    """Others whose tokens are accepted, too (Keycloak, Auth0, …): ``[[issuers]]`` tables in ``hub.toml``, or a JSON
+    array in the environment. See ``hub/issuer_settings.py`` and docs/identity-providers.md."""
+
     login_failures: PerTime = Rate(10, 900)
     """Failed logins to one account from one address (IPv6: its /64) that are looked at: 10 at once, then one every
     90 s; others are answered 429. Refreshes of a session and a service's token requests are counted in the same way,
@@ -153,6 +158,11 @@ class Settings(BaseModel):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("issuers", mode="before")
+    @classmethod
+    def _read_issuers(cls, value: Any) -> Any:
+        return read_many(value)
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _level(cls, value: Any) -> Any:
@@ -195,6 +205,10 @@ class Settings(BaseModel):
                 "HUB_SIGNING_KEY_FILE and HUB_SIGNING_SECRET (or signing_key_file and signing_secret in hub.toml) "
                 "exclude each other: give one of them, not both"
             )
+        try:
+            check_together(self.issuers, self.issuer)
+        except ValueError as error:
+            raise ValueError(f"HUB_ISSUERS (or issuers in hub.toml): {error}") from None
         return self
 
 
@@ -236,11 +250,16 @@ def _validated(values: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
+        # Without its input, which may be a secret.
+        first = error.errors(include_url=False, include_input=False)[0]
+        name, *inside = first["loc"] or ("",)
         message = first["msg"].removeprefix("Value error, ").rstrip(".")
-        where = f"{PREFIX}{name.upper()} (or {name} in hub.toml): " if name else ""
-        raise SettingsError(f"{where}{message}.") from None
+        if first["type"] == "extra_forbidden" and inside:
+            message, inside = f"there is no setting {inside[-1]!r}", inside[:-1]
+        # Counted from 1, as people do: "issuers, 2, claims: …".
+        path = ", ".join(str(part + 1) if isinstance(part, int) else str(part) for part in inside)
+        where = f"{PREFIX}{str(name).upper()} (or {name} in hub.toml): " if name else ""
+        raise SettingsError(f"{where}{path}{': ' if path else ''}{message}.") from None
 
 
 def _set_in(environ: Mapping[str, str]) -> dict[str, Any]:

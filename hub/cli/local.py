@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from hub.cli.output import Failure
-from hub.settings import load
+from hub.issuer_settings import prefixes
+from hub.settings import Settings, load
 
 if TYPE_CHECKING:
     from hub.identity.accounts import Accounts
@@ -48,7 +49,7 @@ def with_accounts(data_dir: Path | None, work: Callable[[Accounts], Awaitable[_T
     _check(settings.data_dir)
 
     async def run() -> _T:
-        async with _accounts(settings.data_dir) as accounts:
+        async with _accounts(settings) as accounts:
             return await work(accounts)
 
     return asyncio.run(run())
@@ -107,16 +108,16 @@ def _check(path: Path) -> None:
 
 
 @asynccontextmanager
-async def _accounts(data_dir: Path) -> AsyncIterator[Accounts]:
+async def _accounts(settings: Settings) -> AsyncIterator[Accounts]:
     from hub.identity.accounts import Accounts
     from hub.identity.passwords import Passwords
     from hub.identity.store import Store
 
-    store = Store(data_dir)
+    store = Store(settings.data_dir)
     passwords = Passwords()
     try:
         await store.open()
-        yield Accounts(store, passwords)
+        yield Accounts(store, passwords, reserved=prefixes(settings.issuers))
     finally:
         await store.close()
         passwords.close()

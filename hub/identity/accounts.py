@@ -2,7 +2,7 @@
 
 Promises: an id is one account's, user or service, for ever; a secret is shown when it is made and never again; a change
 that takes rights away is in the feed in the same transaction. Grants are kept as given, with ``{sub}`` in them.
-Knows store, models, passwords, policy, model and errors.
+Knows store, models, passwords, policy, model, settings and errors.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from hub.identity.passwords import Passwords, digest, random_secret
 from hub.identity.store import Store
 from hub.model import Grants, is_subject, topic
 from hub.policy import check_pattern, expand
+from hub.settings import SettingsError
 
 SERVICE_GRANTS = Grants(publish=("*", "user:*", "all"))
 """What a new service may do: publish anywhere, read nothing."""
@@ -49,7 +50,10 @@ async def _nobody() -> None:
 
 
 class Accounts:
-    """Administers users and services. ``changed`` is awaited after a change is committed that others must learn."""
+    """Administers users and services. ``changed`` is awaited after a change is committed that others must learn.
+
+    ``reserved`` is what ids may not begin with: those of the users of other issuers do.
+    """
 
     def __init__(
         self,
@@ -58,11 +62,26 @@ class Accounts:
         *,
         clock: Callable[[], float] = time,
         changed: Callable[[], Awaitable[None]] = _nobody,
+        reserved: tuple[str, ...] = (),
     ) -> None:
         self._store = store
         self._passwords = passwords
         self._clock = clock
         self._changed = changed
+        self._reserved = reserved
+
+    async def refuse_reserved(self) -> None:
+        """Raise ``SettingsError`` if an account has an id that is reserved now: another issuer could speak for it."""
+        async with self._store.read() as db:
+            for prefix in self._reserved:
+                taken = await db.scalar(
+                    select(Account.id).where(Account.id.startswith(prefix, autoescape=True)).limit(1)
+                )
+                if taken is not None:
+                    raise SettingsError(
+                        f"HUB_ISSUERS (or issuers in hub.toml): the hub has an account {taken!r}, but {prefix!r} "
+                        "begins the ids of another issuer's users; choose another name or user_prefix."
+                    )
 
     async def create_user(
         self,
@@ -183,6 +202,8 @@ class Accounts:
             raise HubError(
                 "request_invalid", f"{name[:60]!r} cannot be a name: 1-128 characters of A-Z a-z 0-9 _ . @ + / = | ~ -."
             )
+        if account_id.startswith(self._reserved):
+            raise HubError("request_invalid", f"Ids that begin as {name[:60]!r} does belong to another issuer's users.")
         account = Account(
             id=account_id,
             kind=kind,

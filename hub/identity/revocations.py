@@ -1,7 +1,7 @@
 """Which good tokens work no more: kept in memory, so that asking costs a few look-ups. Pure.
 
 A token is over when it or its session was ended, when its account is disabled, or when its account changed after it was
-minted. Knows tokens and errors.
+minted. Knows verified and errors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hub.errors import HubError
-from hub.identity.tokens import Verified
+from hub.identity.verified import Verified
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Identity: who may come in, with which token, and for how long. What the rest of the hub is handed of this package.
 
-``authenticate`` is what every request and every socket asks; it is synchronous and needs no I/O. All else is for the
-routes and the start of the hub. Messaging never imports this: it is handed a ``Principal`` and an expiry.
+``authenticate`` is what every request and every socket asks; it is synchronous and needs no I/O (where it would need
+some, for a new key of another issuer, it says so: ``NotYet``). All else is for the routes and the start of the hub.
+Messaging never imports this: it is handed a ``Principal`` and an expiry.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from hub.identity.passwords import Passwords, digest_matches, random_password, r
 from hub.identity.revocations import Revocations
 from hub.identity.store import Store
 from hub.identity.tickets import Tickets
-from hub.identity.tokens import Access, Tokens, Verified
+from hub.identity.times import LEEWAY
+from hub.identity.tokens import Access, Tokens
+from hub.identity.verified import Verified
+from hub.identity.verifier import Verifier
+from hub.issuer_settings import prefixes
 from hub.model import Principal
 from hub.settings import Settings, SettingsError
 
@@ -81,7 +86,14 @@ class Identity:
         self._key: keys.SigningKey | None = None
         self._tokens: Tokens | None = None
         self.tickets = Tickets(self.authenticate, clock=clock)
-        self.accounts = Accounts(self._store, self._passwords, clock=clock, changed=self._feed.catch_up)
+        self._verifier: Verifier | None = None
+        self.accounts = Accounts(
+            self._store,
+            self._passwords,
+            clock=clock,
+            changed=self._feed.catch_up,
+            reserved=prefixes(settings.issuers),
+        )
 
     async def start(self) -> None:
         """Read the key, open the database, load what is revoked.
@@ -103,11 +115,16 @@ class Identity:
             ttl=self._settings.access_ttl,
             clock=self._clock,
         )
+        self._verifier = Verifier(self._tokens, self._settings.issuers, clock=self._clock)
         await self._store.open()
+        await self.accounts.refuse_reserved()
         await self._feed.start()
+        await self._verifier.start()
 
     async def stop(self) -> None:
         """Give back threads and connections. Safe to call twice."""
+        if self._verifier is not None:
+            await self._verifier.stop()
         await self._feed.stop()
         await self._store.close()
         self._passwords.close()
@@ -150,9 +167,10 @@ class Identity:
     def authenticate(self, token: str) -> Principal:
         """Who the access token speaks for. No I/O.
 
-        Raises the ``token_…`` error that says what is wrong with it, ``logged_out``, ``user_disabled``.
+        Raises the ``token_…`` error that says what is wrong with it, ``logged_out``, ``user_disabled``; ``NotYet`` if
+        the keys of its issuer have to be fetched first.
         """
-        return self.review(_started(self._tokens).verify(token))
+        return self.review(_started(self._verifier).verify(token))
 
     def review(self, principal: Principal) -> Principal:
         """What has become of somebody who was authenticated before, such as the principal of a live connection. No I/O.
@@ -217,8 +235,11 @@ class Identity:
 
     async def logout(self, principal: Principal) -> None:
         """End the session of the principal's token: ``logged_out`` from now on, its sockets too."""
+        # Of a login elsewhere, only its issuer knows the tokens: it may have given one that ends later than this one.
+        lives = [issuer.max_life + LEEWAY for issuer in self._settings.issuers]
+        until = max(principal.expires_at, self._clock() + max(lives, default=0.0))
         async with self._store.write() as db:
-            await sessions.end(db, principal.session, principal.subject, "logged_out", until=principal.expires_at)
+            await sessions.end(db, principal.session, principal.subject, "logged_out", until=until)
         await self._feed.catch_up()
 
     async def client_credentials(self, service_id: str, secret: str, address: str = "") -> ServiceTokens:

@@ -11,14 +11,15 @@ from fastapi import Depends
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import HTTPConnection
 
-from hub.errors import HubError
+from hub.errors import HubError, NotYet
 from hub.model import Principal
 
 Authenticate = Callable[[str], Principal]
-"""Checks an access token; raises ``HubError`` with the reason. Does no I/O, so that it may run on the event loop."""
+"""Checks an access token; raises ``HubError`` with the reason. Does no I/O, so that it may run on the event loop. Where
+it would need some, it raises ``NotYet``; see ``admit``."""
 
 PrincipalDependency = Callable[..., Awaitable[Principal]]
-"""Coroutines, though they wait for nothing: FastAPI would call a plain function in a thread, which costs more than the
+"""Coroutines, though they hardly ever wait: FastAPI would call a plain function in a thread, which costs more than the
 work, and what authenticates is made for the event loop alone."""
 
 _SUBPROTOCOL = "bearer."
@@ -27,11 +28,20 @@ _SUBPROTOCOL = "bearer."
 _scheme = OAuth2PasswordBearer(tokenUrl="/v1/auth/login", auto_error=False)
 
 
+async def admit(authenticate: Authenticate, token: str) -> Principal:
+    """Check an access token as ``authenticate`` does; if it has to be waited for something, wait (seconds, at most)."""
+    try:
+        return authenticate(token)
+    except NotYet as refusal:
+        await refusal.ready()
+    return authenticate(token)
+
+
 def bearer(authenticate: Authenticate) -> PrincipalDependency:
     """A dependency for HTTP routes: the principal of ``Authorization: Bearer`` (RFC 6750, 2.1)."""
 
     async def principal(connection: HTTPConnection, _: Annotated[str | None, Depends(_scheme)]) -> Principal:
-        return authenticate(only_token(from_headers(connection.headers.getlist("authorization"))))
+        return await admit(authenticate, only_token(from_headers(connection.headers.getlist("authorization"))))
 
     return principal
 

@@ -9,7 +9,7 @@ from hub.errors import HubError
 from hub.hub import Hub
 from hub.model import Topic
 from hub.session import Session
-from hub.transports.credentials import Authenticate
+from hub.transports.credentials import Authenticate, admit
 
 
 class Dialogue:
@@ -46,7 +46,7 @@ class Dialogue:
                 [receipt] = await hub.publish(session.principal, [request.event], exclude=exclude)
                 return wire.ok(request.ref, receipt=wire.receipt_fields(receipt, hub.engine.epoch))
             case wire.Auth():
-                hub.renew(session, self._authenticate(request.token))
+                hub.renew(session, await admit(self._authenticate, request.token))
                 return wire.ok(request.ref, expires=session.principal.expires_at, topics=sorted(session.topics))
             case wire.Ack():
                 session.acked = str(model.Cursor.parse(request.cursor))

@@ -16,7 +16,7 @@ from hub.hub import Hub
 from hub.model import Principal
 from hub.policy import Action
 from hub.publication import Publication
-from hub.transports.credentials import Authenticate, administrator, bearer, from_headers, only_token
+from hub.transports.credentials import Authenticate, administrator, admit, bearer, from_headers, only_token
 from hub.transports.problem import UNAUTHORIZED, responses
 
 MAX_BATCH = 1000
@@ -114,7 +114,7 @@ def router(hub: Hub, authenticate: Authenticate) -> APIRouter:
         else:
             body = await _while_connected(request, reading)
             # What came meanwhile is not for whoever was logged out meanwhile.
-            authenticate(only_token(from_headers(request.headers.getlist("authorization"))))
+            await admit(authenticate, only_token(from_headers(request.headers.getlist("authorization"))))
         return Response(body, media_type="application/json")
 
     @routes.get(

@@ -23,7 +23,7 @@ _RETRY_AFTER = 1
 
 UNAUTHORIZED = (
     "token_missing", "token_malformed", "token_expired", "token_signature", "token_revoked", "logged_out",
-    "user_disabled", "credentials_ambiguous",
+    "user_disabled", "credentials_ambiguous", "issuer_unavailable",
 )  # fmt: skip
 """How a request of an unknown caller is refused."""
 

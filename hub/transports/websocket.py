@@ -16,10 +16,11 @@ from fastapi import APIRouter, WebSocket
 from hub import model, wire
 from hub.errors import HubError
 from hub.hub import Hub
+from hub.model import Principal
 from hub.outbox import Link
 from hub.session import Session
 from hub.transports.connection import Surroundings
-from hub.transports.credentials import Authenticate, address, from_headers, from_subprotocols, only_token
+from hub.transports.credentials import Authenticate, address, admit, from_headers, from_subprotocols, only_token
 from hub.transports.dialogue import Dialogue
 from hub.transports.protocol import EXTENSION
 
@@ -36,6 +37,8 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
         handshake = websocket.scope.get("extensions", {}).get(EXTENSION)
         if handshake is None:
             raise RuntimeError("The hub needs its own WebSocket protocol class: start it with `hub serve`.")
+        # Before the accept: until then the client sends nothing, so that there is time to wait in, should it be needed.
+        caller = await _identify(authenticate, websocket, allowed_origins)
         offered = websocket.scope["subprotocols"]
         # Browsers fail a handshake that answers their offer with nothing, or with what they did not offer.
         await websocket.accept(wire.PROTOCOL if wire.PROTOCOL in offered else None)
@@ -45,9 +48,9 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
             return
         connection, early = detached
         try:
-            if not _origin_allowed(websocket, allowed_origins):
-                raise HubError("origin_forbidden", "Add this page's origin to HUB_ALLOWED_ORIGINS.")
-            session = _enter(hub, authenticate, websocket, connection)
+            if isinstance(caller, HubError):
+                raise caller
+            session = _enter(hub, caller, websocket, connection)
         except HubError as refusal:
             hub.counters.refused += 1
             log.info("refused %s: %s%s", address(websocket), refusal.code, _origin_note(websocket, refusal))
@@ -63,17 +66,25 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
     return routes
 
 
-def _enter(hub: Hub, authenticate: Authenticate, websocket: WebSocket, link: Link) -> Session:
+async def _identify(
+    authenticate: Authenticate, websocket: WebSocket, allowed_origins: Collection[str]
+) -> Principal | HubError:
+    """Who it is, or why they may not come in, to be told once they can hear it."""
+    try:
+        if not _origin_allowed(websocket, allowed_origins):
+            raise HubError("origin_forbidden", "Add this page's origin to HUB_ALLOWED_ORIGINS.")
+        tokens = [
+            *websocket.query_params.getlist("token"),
+            *from_subprotocols(websocket.scope["subprotocols"]),
+            *from_headers(websocket.headers.getlist("authorization")),
+        ]
+        return await admit(authenticate, only_token(tokens))
+    except HubError as refusal:
+        return refusal
+
+
+def _enter(hub: Hub, principal: Principal, websocket: WebSocket, link: Link) -> Session:
     query = websocket.query_params
-    principal = authenticate(
-        only_token(
-            [
-                *query.getlist("token"),
-                *from_subprotocols(websocket.scope["subprotocols"]),
-                *from_headers(websocket.headers.getlist("authorization")),
-            ]
-        )
-    )
     topics = [model.topic(name) for given in query.getlist("topics") for name in given.split(",") if name]
     client = model.client_id(query["client"]) if "client" in query else secrets.token_urlsafe(12)
     return hub.open(

