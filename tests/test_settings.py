@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,3 +160,98 @@ def test_every_default_is_explained() -> None:
     body = source[source.index("class Settings") : source.index("    @field_validator")]
     for name in Settings.model_fields:
         assert re.search(rf"^    {name}: .*(\n.*)?\n    \"\"\"", body, re.MULTILINE), f"{name} has no explanation"
+
+
+# --- Other issuers
+
+ISSUER = {"name": "id", "issuer": "https://id.example", "audience": "hub"}
+
+
+def test_issuers_in_the_file_and_in_the_environment() -> None:
+    Path("hub.toml").write_text(
+        """
+        [[issuers]]
+        name = "corp"
+        issuer = "https://sso.corp.example/realms/main"
+        audience = "hub"
+        types = "JWT"
+        require = { typ = "Bearer", "/realm/active" = true }
+        max_life = "10h"
+        claims = { user = "preferred_username", topics = "/hub/topics" }
+
+        [[issuers.rules]]
+        subscribe = ["team:*"]
+
+        [[issuers.rules]]
+        when = { "/realm_access/roles" = "boss" }
+        admin = true
+
+        [[issuers]]
+        name = "app"
+        issuer = "app"
+        audience = ["hub", "all"]
+        secret = "0123456789abcdef0123456789abcdef"
+        user_prefix = ""
+        """
+    )
+    corp, app = load({}).issuers
+    assert (corp.prefix, corp.audience, corp.types, corp.max_life) == ("corp|", ("hub",), ("jwt",), 36000)
+    assert corp.accepted_algorithms == ("RS256", "PS256", "ES256", "EdDSA")
+    assert corp.require == {"typ": "Bearer", "/realm/active": True}
+    assert [rule.admin for rule in corp.rules] == [False, True]
+    assert (app.prefix, app.accepted_algorithms) == ("", ("HS256",))
+    assert "0123456789abcdef" not in repr(app)
+    [wins] = load({"HUB_ISSUERS": json.dumps([ISSUER])}).issuers
+    assert (wins.name, wins.types, wins.max_life) == ("id", ("at+jwt",), 86400)
+
+
+@pytest.mark.parametrize(
+    ("issuers", "sentence"),
+    [
+        ("{", "not JSON"),
+        ([{}], "1, name: Field required."),
+        ([ISSUER, ISSUER | {"audiance": "x"}], "2: there is no setting 'audiance'."),
+        ([ISSUER | {"claims": {"role": "x"}}], "1, claims: there is no setting 'role'."),
+        ([ISSUER | {"name": "a|b"}], "1, name: "),
+        ([ISSUER | {"audience": []}], "1, audience: "),
+        ([ISSUER | {"audience": ""}], "1, audience: an audience cannot be empty."),
+        ([ISSUER | {"issuer": "app"}], "'app' is no https URL"),
+        ([ISSUER | {"issuer": "http://id.example"}], "is not safe: use https, or allow_http"),
+        ([ISSUER | {"jwks_url": "http://id.example/keys"}], "is not safe: use https, or allow_http"),
+        ([ISSUER | {"jwks_url": "file:///etc/passwd"}], "is no https URL"),
+        ([ISSUER | {"jwks_url": "https://a@id.example/keys"}], "is no https URL"),
+        ([ISSUER | {"jwks_url": "https://id.example/", "secret": "x" * 32}], "jwks_url and secret exclude each other"),
+        ([ISSUER | {"secret": "short"}], "1, secret: a secret needs at least 32 bytes."),
+        ([ISSUER | {"algorithms": "HS256"}], "'HS256' is no algorithm that public keys verify"),
+        ([ISSUER | {"algorithms": ["none"]}], "'none' is no algorithm"),
+        ([ISSUER | {"secret": "x" * 32, "algorithms": ["RS256"]}], "'RS256' is no algorithm that a secret verifies"),
+        ([ISSUER | {"rules": [{"admin": True}]}], "1, rules, 1: admin and kind need a `when`"),
+        ([ISSUER | {"rules": [{"subscribe": ["a*"]}]}], "'*' must be a whole segment"),
+        ([ISSUER | {"rules": [{"topics": ["a:*"]}]}], "is not a topic name"),
+        ([ISSUER | {"user_prefix": "a:"}], "1, user_prefix: "),
+        ([ISSUER | {"max_life": "long"}], "'long' is not a time"),
+        ([ISSUER, ISSUER | {"issuer": "https://b.example"}], "two issuers have the name 'id'"),
+        ([ISSUER, ISSUER | {"name": "b"}], "'https://id.example' is there twice, or is the hub itself"),
+        ([ISSUER | {"issuer": "notification-hub", "secret": "x" * 32}], "is there twice, or is the hub itself"),
+    ],
+)
+def test_a_mistake_in_an_issuer_is_one_sentence(issuers: Any, sentence: str) -> None:
+    text = issuers if isinstance(issuers, str) else json.dumps(issuers)
+    with pytest.raises(SettingsError) as refused:
+        load({"HUB_ISSUERS": text})
+    message = str(refused.value)
+    assert message.startswith("HUB_ISSUERS (or issuers in hub.toml): ")
+    assert sentence in message
+    assert "\n" not in message
+    assert "short" not in message, "what it says may be a secret"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9000", "http://localhost/x", "http://[::1]:80"])
+def test_keys_may_come_from_the_same_machine_without_tls(url: str) -> None:
+    assert load({"HUB_ISSUERS": json.dumps([ISSUER | {"issuer": url}])}).issuers[0].issuer == url
+
+
+def test_keys_from_elsewhere_without_tls_are_a_decision() -> None:
+    url = "http://keycloak:8080/certs"
+    [issuer] = load({"HUB_ISSUERS": json.dumps([ISSUER | {"jwks_url": url, "allow_http": True}])}).issuers
+    assert issuer.jwks_url == url

@@ -74,9 +74,9 @@ class Accounts:
         """Raise ``SettingsError`` if an account has an id that is reserved now: another issuer could speak for it."""
         async with self._store.read() as db:
             for prefix in self._reserved:
-                taken = await db.scalar(
-                    select(Account.id).where(Account.id.startswith(prefix, autoescape=True)).limit(1)
-                )
+                # Not LIKE, to which SQLite's upper and lower case are the same.
+                same = func.substr(Account.id, 1, len(prefix)) == prefix
+                taken = await db.scalar(select(Account.id).where(same).limit(1))
                 if taken is not None:
                     raise SettingsError(
                         f"HUB_ISSUERS (or issuers in hub.toml): the hub has an account {taken!r}, but {prefix!r} "

@@ -262,3 +262,28 @@ async def test_a_disabled_service_is_kept_out(identity: Identity) -> None:
     assert await code_of(identity.client_credentials("billing", secret)) == "user_disabled"
     with pytest.raises(HubError, match="user_disabled"):
         identity.authenticate(token)
+
+
+# --- Ids of other issuers' users
+
+SHOP = {"name": "shop", "issuer": "shop", "audience": "hub", "secret": "x" * 32}
+
+
+async def test_no_account_is_made_with_another_issuers_id(open_identity: OpenIdentity) -> None:
+    async with open_identity(issuers=[SHOP]) as identity:
+        for name in ("shop|bob", "shop|"):
+            assert await code_of(identity.accounts.create_user(name, PASSWORD)) == "request_invalid"
+            assert await code_of(identity.accounts.create_service(name)) == "request_invalid"
+        for name in ("shop", "shopper", "sho|p"):
+            assert await identity.accounts.create_user(name, PASSWORD)
+
+
+async def test_an_issuer_whose_users_would_be_accounts_stops_the_start(open_identity: OpenIdentity) -> None:
+    async with open_identity() as identity:
+        await identity.accounts.create_user("shop|bob", PASSWORD)
+    with pytest.raises(SettingsError, match=r"has an account 'shop\|bob'"):
+        async with open_identity(issuers=[SHOP]):
+            pass
+    for other in ({"user_prefix": ""}, {"name": "sho_"}, {"name": "SHOP"}):
+        async with open_identity(issuers=[SHOP | other]):
+            pass

@@ -43,10 +43,9 @@ def refused(claims: dict[str, Any], /, **settings: Any) -> HubError:
 def test_without_rules_a_token_is_a_user_and_nothing_more() -> None:
     greedy = {"admin": True, "kind": "service", "grants": {"publish": ["*"]}, "topics": ["x"], "ver": 0, "roles": ["x"]}
     found = read(greedy)
-    principal = found.principal
-    assert (principal.subject, principal.kind, principal.admin) == ("id|alice", "user", False)
-    assert (principal.grants, principal.topics) == (Grants(), ())
-    assert (principal.expires_at, found.issued_at, found.version) == (NOW + 60, NOW, None)
+    assert (found.subject, found.kind, found.admin) == ("id|alice", "user", False)
+    assert (found.grants, found.topics) == (Grants(), ())
+    assert (found.expires_at, found.issued_at, found.version) == (NOW + 60, NOW, None)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +58,7 @@ def test_without_rules_a_token_is_a_user_and_nothing_more() -> None:
     ],
 )
 def test_ids_of_users(sub: Any, subject: str) -> None:
-    assert read({"sub": sub}).principal.subject == subject
+    assert read({"sub": sub}).subject == subject
 
 
 @pytest.mark.parametrize(
@@ -72,26 +71,26 @@ def test_what_cannot_be_an_id_is_refused(sub: Any) -> None:
 
 
 def test_the_prefix_is_a_choice() -> None:
-    assert read({}, user_prefix="").principal.subject == "alice"
-    assert read({}, user_prefix="corp-").principal.subject == "corp-alice"
-    assert read({"sub": "x", "e": "a@b"}, claims={"user": "e"}).principal.subject == "id|a@b"
+    assert read({}, user_prefix="").subject == "alice"
+    assert read({}, user_prefix="corp-").subject == "corp-alice"
+    assert read({"sub": "x", "e": "a@b"}, claims={"user": "e"}).subject == "id|a@b"
 
 
 def test_no_issuer_names_another_ones_users() -> None:
     reserved = ("id|", "team|", "team|x-")
     assert refused({"sub": "id|root"}, user_prefix="", reserved=reserved).code == "token_claims"
     assert refused({"sub": "x-root"}, name="team", reserved=reserved).code == "token_claims"
-    assert read({"sub": "x-root"}, user_prefix="team|x-", reserved=reserved).principal.subject == "team|x-x-root"
-    assert read({"sub": "root"}, user_prefix="", reserved=reserved).principal.subject == "root"
-    assert read({"sub": "root"}, reserved=reserved).principal.subject == "id|root"
+    assert read({"sub": "x-root"}, user_prefix="team|x-", reserved=reserved).subject == "team|x-x-root"
+    assert read({"sub": "root"}, user_prefix="", reserved=reserved).subject == "root"
+    assert read({"sub": "root"}, reserved=reserved).subject == "id|root"
 
 
 def test_logins_are_kept_apart_from_those_of_others() -> None:
-    assert read({"sid": "s", "jti": "j"}).principal.session == "id|s"
-    assert read({"jti": "j"}).principal.session == "id|j"
+    assert read({"sid": "s", "jti": "j"}).session == "id|s"
+    assert read({"jti": "j"}).session == "id|j"
     assert read({"sid": "s", "jti": "j"}).token_id == "id|j"
-    assert read({"session_id": "s"}, claims={"session": "session_id"}).principal.session == "id|s"
-    nameless = read({}).principal.session
+    assert read({"session_id": "s"}, claims={"session": "session_id"}).session == "id|s"
+    nameless = read({}).session
     assert nameless.startswith("id|")
     assert len(nameless) == 3 + 64
     for bad in (7, "", "a b", "x" * 201, "\u00e9", "\ud800"):
@@ -122,19 +121,19 @@ def test_rules_add_up() -> None:
         {"when": {"/realm_access/roles": "boss", "email_verified": True}, "admin": True},
         {"when": {"gty": "client-credentials"}, "kind": "service"},
     ]
-    plain = read({}, rules=rules).principal
+    plain = read({}, rules=rules)
     assert plain.grants == Grants(("all-of:id|alice:*",), ())
     editor = {"realm_access": {"roles": ["viewer", "editor"]}, "scope": "openid chat"}
-    found = read(editor, rules=rules).principal
+    found = read(editor, rules=rules)
     assert found.grants == Grants(("all-of:id|alice:*", "chat:*"), ("news:*", "chat:*"))
     assert found.topics == ("desk", "for:id|alice")
     assert not found.admin
     boss = {"realm_access": {"roles": ["boss"]}}
-    assert not read(boss, rules=rules).principal.admin
-    assert not read(boss | {"email_verified": "true"}, rules=rules).principal.admin
-    assert not read(boss | {"email_verified": 1}, rules=rules).principal.admin
-    assert read(boss | {"email_verified": True}, rules=rules).principal.admin
-    assert read({"gty": "client-credentials"}, rules=rules).principal.kind == "service"
+    assert not read(boss, rules=rules).admin
+    assert not read(boss | {"email_verified": "true"}, rules=rules).admin
+    assert not read(boss | {"email_verified": 1}, rules=rules).admin
+    assert read(boss | {"email_verified": True}, rules=rules).admin
+    assert read({"gty": "client-credentials"}, rules=rules).kind == "service"
 
 
 def test_rights_in_claims() -> None:
@@ -142,10 +141,10 @@ def test_rights_in_claims() -> None:
     found = read(
         {"https://hub.example/topics": ["a", "b:c", "a"], "app": {"read": "x:* y"}, "scope": "chat:* all"},
         claims=names,
-    ).principal
+    )
     assert found.topics == ("a", "b:c")
     assert found.grants == Grants(("x:*", "y"), ("chat:*", "all"))
-    assert read({}, claims=names).principal.grants == Grants(), "what a token lacks gives no right"
+    assert read({}, claims=names).grants == Grants(), "what a token lacks gives no right"
     for bad in ({"scope": ["a*"]}, {"scope": [1]}, {"scope": 7}, {"scope": {}}, {"https://hub.example/topics": "a:*"}):
         assert refused(bad, claims=names).code == "token_claims"
     assert "more than 200" in refused({"scope": " ".join(f"t{n}" for n in range(201))}, claims=names).detail
