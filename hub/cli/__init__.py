@@ -1,4 +1,4 @@
-"""The ``hub`` command: serve a hub, administer who may use it, publish and listen from a terminal.
+"""The ``hub`` command: serve a hub, administer who may use it, publish, listen and measure from a terminal.
 
 Output that a script wants is alone on stdout; words for people go to stderr. What goes wrong is one sentence that says
 what to do, and an exit code: 1 it failed, 2 it was called or set up wrongly, 130 Ctrl-C.
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli import listen, publish, serve, services, token, users
+from hub.cli import bench, listen, publish, serve, services, token, users
 from hub.cli.output import Failure
 from hub.errors import HubError
 from hub.settings import SettingsError
@@ -32,6 +32,7 @@ app.add_typer(services.app, name="service")
 app.command("token")(token.token)
 app.command("publish")(publish.publish)
 app.command("listen")(listen.listen)
+app.command("bench")(bench.bench)
 
 
 def _show_version(wanted: bool) -> None:

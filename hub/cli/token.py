@@ -23,6 +23,11 @@ def token(
     """
     address = find(url)
     who = Credentials(username, password, service, secret).resolve(take_token=False)
+    result(fetch(address, who))
+
+
+def fetch(address: str, who: Arguments) -> str:
+    """Log in, and return the access token. Raises ``Failure``."""
     path, content = _request(who)
     response = call(address, "POST", path, **content)
     try:
@@ -31,7 +36,7 @@ def token(
         answer = None
     match answer:
         case {"access_token": str(access)}:
-            result(access)
+            return access
         case {"code": code, "detail": detail}:
             raise Failure(f"{detail} ({code})")
         case _:
