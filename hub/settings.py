@@ -114,6 +114,11 @@ class Settings(BaseModel):
     """Good logins of one account, refreshes of one session, token requests of one service: a program that logs in for
     every call is told to keep its token. 0 is no limit."""
 
+    audit_retention: Seconds = Field(365 * 86400, gt=0)
+    """How long a line of the audit log is kept, or up to a day longer."""
+    audit_max_lines: int = Field(1_000_000, ge=1000)
+    """Lines of the audit log that are kept; the oldest go first. A million have about 400 MB."""
+
     retention_age: Seconds = Field(30 * 86400, gt=0)
     """How long an event is kept. Three weeks away should lose nothing, hence a month."""
     retention_bytes: Bytes = Field(1 << 30, ge=1 << 16)

@@ -92,7 +92,7 @@ def test_administration_is_for_administrators(app: FastAPI, shared_hub: HubProce
     administration = [
         (method, path)
         for method, path in routes(app)
-        if path.startswith(("/v1/users", "/v1/services", "/v1/connections", "/metrics"))
+        if path.startswith(("/v1/users", "/v1/services", "/v1/connections", "/v1/audit", "/metrics"))
     ]
     assert len(administration) > 10
     for method, path in administration:

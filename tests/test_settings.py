@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hub.limits import Rate
 from hub.settings import Settings, SettingsError, load, load_url, unknown_variables
 
 
@@ -48,6 +49,10 @@ def test_lists_are_separated_by_commas() -> None:
         ({"HUB_ADMIN_PASSWORD": "short"}, "HUB_ADMIN_PASSWORD (or admin_password in hub.toml): a password needs at"),
         ({"HUB_SIGNING_SECRET": "x" * 32, "HUB_SIGNING_KEY_FILE": "k"}, "HUB_SIGNING_KEY_FILE and HUB_SIGNING_SECRET"),
         ({"HUB_ACCESS_TTL": "15 minutes"}, "HUB_ACCESS_TTL (or access_ttl in hub.toml): '15 minutes' is not a time"),
+        (
+            {"HUB_LOGIN_FAILURES": "10"},
+            "HUB_LOGIN_FAILURES (or login_failures in hub.toml): '10' is not a rate: write a",
+        ),
         ({"HUB_ACCESS_TTL": "0s"}, "HUB_ACCESS_TTL (or access_ttl in hub.toml): "),
         ({"HUB_RETENTION_BYTES": "1G"}, "HUB_RETENTION_BYTES (or retention_bytes in hub.toml): '1G' is not a size"),
         (
@@ -91,6 +96,9 @@ def test_every_time_and_size_may_have_a_unit() -> None:
             load({f"HUB_{name.upper()}": "9h" if name == "refresh_ttl" else "9s"})
         elif name.endswith("bytes"):
             load({f"HUB_{name.upper()}": "64KiB"})
+        elif field.annotation is Rate:
+            assert not getattr(load({f"HUB_{name.upper()}": "0"}), name), "no limit"
+            assert getattr(load({f"HUB_{name.upper()}": "10/15m"}), name) == Rate(10, 900)
 
 
 @pytest.mark.parametrize("level", ["INFO", "Info", " info "])

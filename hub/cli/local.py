@@ -21,6 +21,7 @@ from hub.settings import Settings, load
 
 if TYPE_CHECKING:
     from hub.identity.accounts import Accounts
+    from hub.identity.audit import Actor
     from hub.identity.models import Account, Kind
 
 _T = TypeVar("_T")
@@ -45,14 +46,33 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 
 def with_accounts(data_dir: Path | None, work: Callable[[Accounts], Awaitable[_T]]) -> _T:
     """Open the identities of the data directory, do the work, close them; returns what the work does."""
-    settings = load() if data_dir is None else load(data_dir=data_dir)
-    _check(settings.data_dir)
+    settings = settings_of(data_dir)
 
     async def run() -> _T:
         async with _accounts(settings) as accounts:
             return await work(accounts)
 
     return asyncio.run(run())
+
+
+def settings_of(data_dir: Path | None) -> Settings:
+    """The settings, with the data directory that was given, which is one. Raises ``Failure`` and ``SettingsError``."""
+    settings = load() if data_dir is None else load(data_dir=data_dir)
+    _check(settings.data_dir)
+    return settings
+
+
+def whoever_runs_this() -> Actor:
+    """For the audit log: the user of the operating system, by its account and not by variables that anybody sets."""
+    import pwd
+
+    from hub.identity.audit import Actor
+
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # A container's user often has no name.
+        name = f"uid-{os.getuid()}"
+    return Actor(f"local:{name}")
 
 
 def ask_password(name: str, *, from_stdin: bool) -> str | None:
@@ -117,7 +137,8 @@ async def _accounts(settings: Settings) -> AsyncIterator[Accounts]:
     passwords = Passwords()
     try:
         await store.open()
-        yield Accounts(store, passwords, reserved=prefixes(settings.issuers))
+        accounts = Accounts(store, passwords, reserved=prefixes(settings.issuers))
+        yield accounts.by(whoever_runs_this())
     finally:
         await store.close()
         passwords.close()

@@ -2,7 +2,8 @@
 
 Promises: an id is one account's, user or service, for ever; a secret is shown when it is made and never again; a change
 that takes rights away is in the feed in the same transaction. Grants are kept as given, with ``{sub}`` in them.
-Knows store, models, passwords, policy, model, settings and errors.
+Each change is in the audit log, in the same transaction. Knows store, models, passwords, audit, policy, model, settings
+and errors.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from time import time
+from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hub.errors import HubError
+from hub.identity.audit import HUB, Actor, Record, append
 from hub.identity.models import Account, Change, Kind, LoginSession
 from hub.identity.passwords import Passwords, digest, random_secret
 from hub.identity.store import Store
@@ -69,6 +73,13 @@ class Accounts:
         self._clock = clock
         self._changed = changed
         self._reserved = reserved
+        self._actor = HUB
+
+    def by(self, actor: Actor) -> Accounts:
+        """The same accounts, administered by somebody: the audit log names them."""
+        theirs = copy(self)
+        theirs._actor = actor
+        return theirs
 
     async def refuse_reserved(self) -> None:
         """Raise ``SettingsError`` if an account has an id that is reserved now: another issuer could speak for it."""
@@ -127,6 +138,7 @@ class Accounts:
                 return False
             await _refuse_taken(db, account.id)
             db.add(account)
+            await self._tell(db, "create", account, _described(account))
         return True
 
     async def has_administrator(self) -> bool:
@@ -163,6 +175,7 @@ class Accounts:
             if update.disabled or update.admin is False:
                 await _refuse_last_administrator(db, account)
             different = {name: value for name, value in rights.items() if getattr(account, name) != value}
+            changes = _changes(account, different)
             for name, value in different.items():
                 setattr(account, name, value)
             _refuse_too_many_rights(grants_of(account), topics_of(account))
@@ -171,8 +184,11 @@ class Accounts:
             if "secret_hash" in different or (account.disabled and update.disabled is False):
                 await _end_sessions(db, account)
             if update.disabled is not None and update.disabled != account.disabled:
+                changes["disabled"] = [account.disabled, update.disabled]
                 account.disabled = update.disabled
                 self._note(db, account, revoke=update.disabled)
+            if changes:
+                await self._tell(db, "change", account, changes)
         await self._changed()
         return account
 
@@ -186,6 +202,7 @@ class Accounts:
             account = await _get(db, "service", service_id)
             account.secret_hash = digest(secret)
             self._note(db, account, revoke=True)
+            await self._tell(db, "rotate", account)
         await self._changed()
         return secret
 
@@ -195,6 +212,7 @@ class Accounts:
             account = await _get(db, "user", user_id)
             await _end_sessions(db, account)
             self._note(db, account, revoke=True)
+            await self._tell(db, "logout", account)
         await self._changed()
 
     def _new(self, kind: Kind, account_id: str, name: str, grants: Grants, topics: Sequence[str]) -> Account:
@@ -222,6 +240,15 @@ class Accounts:
         async with self._store.write() as db:
             await _refuse_taken(db, account.id)
             db.add(account)
+            await self._tell(db, "create", account, _described(account))
+
+    async def _tell(
+        self, db: AsyncSession, what: str, account: Account, details: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write it into the audit log, or fail with the change."""
+        target = f"{account.kind}:{account.id}"
+        record = Record(self._actor, f"{account.kind}.{what}", target, details=details or {})
+        await append(db, record, now=self._clock())
 
     def _note(self, db: AsyncSession, account: Account, *, revoke: bool) -> None:
         """Put the account into the feed; ``revoke`` ends the tokens it has."""
@@ -243,6 +270,20 @@ def grants_of(account: Account) -> Grants:
 def topics_of(account: Account) -> tuple[str, ...]:
     """The topics an account's token subscribes by itself: ``{sub}`` replaced by its id."""
     return tuple(expand(name, account.id) for name in account.topics)
+
+
+def _described(account: Account) -> dict[str, Any]:
+    """What the audit log tells of a new account."""
+    rights = {name: getattr(account, name) for name in ("admin", "subscribe", "publish", "topics")}
+    return {name: value for name, value in rights.items() if value}
+
+
+def _changes(account: Account, different: Mapping[str, object]) -> dict[str, Any]:
+    """What the audit log tells of columns that are about to change: before and after; of a password, that it did."""
+    changes: dict[str, Any] = {name: [getattr(account, name), value] for name, value in different.items()}
+    if changes.pop("secret_hash", None) is not None:
+        changes["password"] = True
+    return changes
 
 
 async def _get(db: AsyncSession, kind: Kind, account_id: str) -> Account:

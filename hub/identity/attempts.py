@@ -49,9 +49,19 @@ class AttemptLimits:
 
 
 class Attempts:
-    """Counts attempts, and refuses those that are too many with ``too_many_attempts``."""
+    """Counts attempts, and refuses those that are too many with ``too_many_attempts``.
 
-    def __init__(self, limits: AttemptLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ``refused`` is told of each that ends in a refusal, whoever's: account, address, code.
+    """
+
+    def __init__(
+        self,
+        limits: AttemptLimits,
+        *,
+        refused: Callable[[str, str, str], None] = lambda account, address, code: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._refused = refused
         self._pairs: Buckets[tuple[str, str]] = Buckets(limits.failures, clock=clock)
         self._accounts: Buckets[str] = Buckets(limits.failures_account, clock=clock)
         self._addresses: Buckets[str] = Buckets(limits.failures_address, clock=clock)
@@ -67,6 +77,15 @@ class Attempts:
         ``account`` is what the caller claims (``user:alice``), whether it exists or not. Raises ``too_many_attempts``
         with ``retry_after``, in whole seconds.
         """
+        try:
+            with self._counted(account, address):
+                yield
+        except HubError as error:
+            self._refused(account, address, error.code)
+            raise
+
+    @contextmanager
+    def _counted(self, account: str, address: str) -> Iterator[None]:
         place = network(address)
         pair = (account, place)
         # Taken beforehand and given back, so that many at the same moment are not more than many one after the other.

@@ -1,11 +1,11 @@
-"""The tables of identity: accounts, login sessions, refresh tokens, and the feed of changes.
+"""The tables of identity: accounts, login sessions, refresh tokens, the feed of changes, the audit log.
 
 Only hashes of secrets are stored. Nothing here is particular to SQLite. Times are Unix seconds. Knows no other module.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -94,3 +94,29 @@ class Change(Base):
     """The name of the error with which a session's or a token's end is told."""
     expires_at: Mapped[float]
     """When it may be forgotten."""
+
+
+class AuditEntry(Base):
+    """One line of the audit log; see ``hub.identity.audit``. Written once and never changed.
+
+    Columns hold "" where there is nothing to say. ``time`` is when it happened (of what was gathered: first happened),
+    ``seq`` the order in which lines were written, without gaps.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("audit_by_time", "time"),
+        Index("audit_by_actor", "actor", "seq"),
+        Index("audit_by_target", "target", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    time: Mapped[float]
+    action: Mapped[str] = mapped_column(String(40))
+    outcome: Mapped[str] = mapped_column(String(40))
+    actor: Mapped[str] = mapped_column(String(160))
+    session: Mapped[str] = mapped_column(String(256))
+    address: Mapped[str] = mapped_column(String(64))
+    target: Mapped[str] = mapped_column(String(200))
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+    hash: Mapped[str] = mapped_column(String(64))

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from hub.errors import HubError
-from hub.identity import administration
+from hub.identity import administration, audit_routes
 from hub.identity.forms import FORM, JSON, basic, read
 from hub.identity.schemas import (
     ClientCredentialsBody,
@@ -77,8 +77,8 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
         description="Its tokens stop working and its connections are closed.",
         responses=responses(*UNAUTHORIZED),
     )
-    async def logout(who: Principal = caller) -> None:
-        await identity.logout(who)
+    async def logout(request: Request, who: Principal = caller) -> None:
+        await identity.logout(who, address(request))
 
     @routes.post(
         "/v1/auth/token",
@@ -126,6 +126,7 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
         return identity.jwks()
 
     routes.include_router(administration.router(identity.accounts, principal))
+    routes.include_router(audit_routes.router(identity.audit, identity.notes, principal))
     return routes
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import time
 from types import TracebackType
 from typing import TypeVar
@@ -20,6 +21,10 @@ from hub.errors import HubError
 from hub.identity import keys, sessions
 from hub.identity.accounts import Accounts, grants_of, topics_of
 from hub.identity.attempts import AttemptLimits, Attempts
+from hub.identity.audit import Actor, Record, append
+from hub.identity.audit_keeper import Keeper
+from hub.identity.audit_log import AuditLog
+from hub.identity.audit_notes import Notes
 from hub.identity.feed import Feed, OnChange
 from hub.identity.models import Account
 from hub.identity.passwords import Passwords, digest_matches, random_password, random_secret
@@ -76,9 +81,20 @@ class Identity:
             settings.login_failures_address,
             settings.login_successes,
         )
-        self._logins = Attempts(limits)
-        # Apart: an old secret in a program, or a morning of many expired sessions, must keep nobody from logging in.
-        self._renewals = Attempts(limits)
+        self.audit = AuditLog(self._store, clock=clock)
+        self.notes = Notes(clock=clock)
+        self._keeper = Keeper(
+            self._store,
+            self.audit,
+            self.notes,
+            retention=settings.audit_retention,
+            max_lines=settings.audit_max_lines,
+            clock=clock,
+        )
+        # Each apart: an old secret in a program, or a morning of expired sessions, must keep nobody from logging in.
+        self._logins, self._refreshes, self._secrets = (
+            Attempts(limits, refused=partial(self.notes.refused, action)) for action in ("login", "refresh", "token")
+        )
         self._revocations = Revocations()
         self._feed = Feed(
             self._store, self._revocations, interval=settings.revocation_poll, clock=clock, on_change=on_change
@@ -120,12 +136,14 @@ class Identity:
         await self.accounts.refuse_reserved()
         await self._feed.start()
         await self._verifier.start()
+        self._keeper.start()
 
     async def stop(self) -> None:
         """Give back threads and connections. Safe to call twice."""
         if self._verifier is not None:
             await self._verifier.stop()
         await self._feed.stop()
+        await self._keeper.stop()
         await self._store.close()
         self._passwords.close()
 
@@ -188,9 +206,9 @@ class Identity:
         only if the password is right; ``too_many_attempts`` and ``overloaded``.
         """
         with self._logins.of(f"user:{username}", address):
-            return await self._login(username, password)
+            return await self._login(username, password, address)
 
-    async def _login(self, username: str, password: str) -> UserTokens:
+    async def _login(self, username: str, password: str, address: str) -> UserTokens:
         async with self._store.read() as db:
             found = await db.get(Account, username)
         hashed = found.secret_hash if found is not None and found.kind == "user" else None
@@ -209,6 +227,7 @@ class Identity:
             session, refresh_token = await sessions.begin(db, account, now=now, ttl=self._settings.refresh_ttl)
             access = self._mint(account, session.id)
             session.access_expires_at = access.expires_at
+            await append(db, Record(Actor(f"user:{account.id}", session.id, address), "login"), now=now)
         return self._user_tokens(access, refresh_token, now)
 
     async def refresh(self, refresh_token: str, address: str = "") -> UserTokens:
@@ -216,15 +235,15 @@ class Identity:
 
         Raises ``refresh_invalid``, ``refresh_reused`` (the session is ended), ``user_disabled``, ``too_many_attempts``.
         """
-        with self._renewals.of(sessions.family_of(refresh_token), address):
-            account, tokens = await self._refresh(refresh_token)
+        with self._refreshes.of(sessions.family_of(refresh_token), address):
+            account, tokens = await self._refresh(refresh_token, address)
         self._logins.know(f"user:{account.id}", address)
         return tokens
 
-    async def _refresh(self, refresh_token: str) -> tuple[Account, UserTokens]:
+    async def _refresh(self, refresh_token: str, address: str) -> tuple[Account, UserTokens]:
         now = self._clock()
         async with self._store.write() as db:
-            rotated = await sessions.rotate(db, refresh_token, now=now, ttl=self._settings.refresh_ttl)
+            rotated = await sessions.rotate(db, refresh_token, now=now, ttl=self._settings.refresh_ttl, address=address)
             if rotated is not None:
                 access = self._mint(rotated.account, rotated.session.id)
                 rotated.session.access_expires_at = max(rotated.session.access_expires_at, access.expires_at)
@@ -233,12 +252,13 @@ class Identity:
             raise HubError("refresh_reused")
         return rotated.account, self._user_tokens(access, rotated.refresh_token, now)
 
-    async def logout(self, principal: Principal) -> None:
+    async def logout(self, principal: Principal, address: str = "") -> None:
         """End the session of the principal's token: ``logged_out`` from now on, its sockets too."""
         # Of a login elsewhere, only its issuer knows the tokens: it may have given one that ends later than this one.
         lives = [issuer.max_life + LEEWAY for issuer in self._settings.issuers]
         until = max(principal.expires_at, self._clock() + max(lives, default=0.0))
         async with self._store.write() as db:
+            await append(db, Record(Actor.of(principal, address), "logout"), now=self._clock())
             await sessions.end(db, principal.session, principal.subject, "logged_out", until=until)
         await self._feed.catch_up()
 
@@ -247,8 +267,10 @@ class Identity:
 
         Raises ``credentials_invalid``, ``user_disabled`` and ``too_many_attempts``.
         """
-        with self._renewals.of(f"service:{service_id}", address):
-            return await self._client_credentials(service_id, secret)
+        with self._secrets.of(f"service:{service_id}", address):
+            tokens = await self._client_credentials(service_id, secret)
+        self.notes.done("token", Actor(f"service:{service_id}", address=address))
+        return tokens
 
     async def _client_credentials(self, service_id: str, secret: str) -> ServiceTokens:
         async with self._store.read() as db:

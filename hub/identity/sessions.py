@@ -6,7 +6,7 @@ is one that was spent, however long ago. So a session stays a few rows, and a th
 
 A client that lost the answer to its refresh may use the spent token again for ``GRACE`` seconds, and tabs that share
 one may race. Each gets a token of the same generation; as soon as one of these is used, the others are spent.
-Knows models, passwords and errors. Works inside the caller's transaction.
+Knows models, passwords, audit and errors. Works inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hub.errors import HubError
+from hub.identity.audit import Record, anonymous, append
 from hub.identity.models import Account, Change, LoginSession, RefreshToken
 from hub.identity.passwords import digest, random_secret
 
@@ -62,8 +63,8 @@ async def begin(db: AsyncSession, account: Account, *, now: float, ttl: float) -
     return session, _issue(db, session, family)
 
 
-async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float) -> Rotated | None:
-    """Spend a refresh token for the next one.
+async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float, address: str = "") -> Rotated | None:
+    """Spend a refresh token for the next one. ``address``: of the client, for the audit log.
 
     None: it was spent before, and the session has now been ended (let that commit, then say ``refresh_reused``).
     Raises ``refresh_invalid`` and ``user_disabled``.
@@ -85,6 +86,10 @@ async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float
     elif generation != session.generation - 1 or now - session.rotated_at > GRACE:
         _log.warning("A spent refresh token of %s was used again: the session is ended", account.id)
         await end(db, session.id, account.id, "token_revoked", until=session.access_expires_at)
+        # In the log even if it is the account's own browser: it may be a thief's.
+        details = {"session": session.id}
+        told = Record(anonymous(address), "refresh", f"user:{account.id}", "refresh_reused", details)
+        await append(db, told, now=now)
         return None
     session.expires_at = now + ttl
     return Rotated(session, account, _issue(db, session, family))
