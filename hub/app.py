@@ -45,8 +45,14 @@ class Application:
             cursor_interval=settings.cursor_interval,
             ping_interval=settings.ping_interval,
         )
-        self.hub = Hub(engine, limits, presence_topics=settings.presence_topics, presence_grace=settings.presence_grace)
         self.identity = Identity(settings, on_change=self._review)
+        self.hub = Hub(
+            engine,
+            limits,
+            presence_topics=settings.presence_topics,
+            presence_grace=settings.presence_grace,
+            on_admin_publish=self.identity.notes.published,
+        )
         self.app = self._build()
 
     @asynccontextmanager
@@ -80,7 +86,13 @@ class Application:
         app.include_router(identity_routes.router(self.identity, principal))
         app.include_router(http.router(self.hub, authenticate))
         app.include_router(
-            websocket.router(self.hub, authenticate, allowed_origins=settings.allowed_origins, max_frame=MAX_FRAME)
+            websocket.router(
+                self.hub,
+                authenticate,
+                self.identity.tickets.redeem,
+                allowed_origins=settings.allowed_origins,
+                max_frame=MAX_FRAME,
+            )
         )
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
         pages.install(app)

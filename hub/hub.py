@@ -32,6 +32,10 @@ from hub.tick import Tick
 log = logging.getLogger("hub")
 
 
+OnAdminPublish = Callable[[Principal, Sequence[Draft]], None]
+"""Told of what an administrator published, once it is done. Must be quick and not raise: publishers wait for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one hub; see ``hub.settings`` for what each means."""
@@ -62,7 +66,13 @@ class Hub:
     """One node. Create it, ``start`` it, open sessions, publish."""
 
     def __init__(
-        self, engine: Engine, limits: Limits, *, presence_topics: Sequence[str], presence_grace: float
+        self,
+        engine: Engine,
+        limits: Limits,
+        *,
+        presence_topics: Sequence[str],
+        presence_grace: float,
+        on_admin_publish: OnAdminPublish | None = None,
     ) -> None:
         self.engine = engine
         self.registry = Registry()
@@ -73,6 +83,7 @@ class Hub:
         self.tail = 0
         """Seq of the newest entry that the tail has handed to this hub, and so was offered to every live session."""
         self._limits = limits
+        self._on_admin_publish = on_admin_publish
         self._tick = Tick()
         self._fanout = Fanout(self.registry, self.cursor, self._tick.add)
         self._pumps: dict[Session, asyncio.Task[None]] = {}
@@ -142,6 +153,8 @@ class Hub:
             else:
                 self.engine.signal(draft)
                 receipts.append(Receipt(draft.id, None, draft.time))
+        if publisher.admin and self._on_admin_publish is not None:
+            self._on_admin_publish(publisher, drafts)
         self.counters.published += len(receipts)
         self.counters.duplicates += sum(receipt.duplicate for receipt in receipts)
         return receipts

@@ -105,9 +105,9 @@ class Notes:
         """Somebody did something that changes nothing here: a service got a token, an administrator read the log."""
         self._count(action, "ok", actor, target, PUBLISH_SECONDS)
 
-    def published(self, publisher: Principal, drafts: Sequence[Draft], address: str = "") -> None:
+    def published(self, publisher: Principal, drafts: Sequence[Draft]) -> None:
         """An administrator published. The hub calls this for each request, after it was done."""
-        note = self._count("publish", "ok", Actor.of(publisher, address), "", PUBLISH_SECONDS, len(drafts))
+        note = self._count("publish", "ok", Actor.of(publisher), "", PUBLISH_SECONDS, len(drafts))
         # Samples only: the log has the events themselves, by id, with their publisher.
         if len(note.ids) < _SAMPLE:
             note.ids += [draft.id for draft in drafts[: _SAMPLE - len(note.ids)]]

@@ -27,8 +27,11 @@ from hub.transports.protocol import EXTENSION
 log = logging.getLogger("hub.websocket")
 
 
-def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[str], max_frame: int) -> APIRouter:
-    """The route, for the composition root. ``max_frame``: bytes of the largest message of a client."""
+def router(
+    hub: Hub, authenticate: Authenticate, redeem: Authenticate, *, allowed_origins: Collection[str], max_frame: int
+) -> APIRouter:
+    """The route, for the composition root. ``redeem`` takes tickets as ``authenticate`` takes tokens; ``max_frame``:
+    bytes of the largest message of a client."""
     routes = APIRouter()
     dialogue = Dialogue(hub, authenticate)
 
@@ -38,7 +41,7 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
         if handshake is None:
             raise RuntimeError("The hub needs its own WebSocket protocol class: start it with `hub serve`.")
         # Before the accept: until then the client sends nothing, so that there is time to wait in, should it be needed.
-        caller = await _identify(authenticate, websocket, allowed_origins)
+        caller = await _identify(authenticate, redeem, websocket, allowed_origins)
         offered = websocket.scope["subprotocols"]
         # Browsers fail a handshake that answers their offer with nothing, or with what they did not offer.
         await websocket.accept(wire.PROTOCOL if wire.PROTOCOL in offered else None)
@@ -67,18 +70,21 @@ def router(hub: Hub, authenticate: Authenticate, *, allowed_origins: Collection[
 
 
 async def _identify(
-    authenticate: Authenticate, websocket: WebSocket, allowed_origins: Collection[str]
+    authenticate: Authenticate, redeem: Authenticate, websocket: WebSocket, allowed_origins: Collection[str]
 ) -> Principal | HubError:
     """Who it is, or why they may not come in, to be told once they can hear it."""
     try:
         if not _origin_allowed(websocket, allowed_origins):
             raise HubError("origin_forbidden", "Add this page's origin to HUB_ALLOWED_ORIGINS.")
+        tickets = websocket.query_params.getlist("ticket")
         tokens = [
+            *tickets,
             *websocket.query_params.getlist("token"),
             *from_subprotocols(websocket.scope["subprotocols"]),
             *from_headers(websocket.headers.getlist("authorization")),
         ]
-        return await admit(authenticate, only_token(tokens))
+        only = only_token(tokens)
+        return redeem(only) if tickets else await admit(authenticate, only)
     except HubError as refusal:
         return refusal
 
