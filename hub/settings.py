@@ -90,6 +90,11 @@ class Settings(BaseModel):
     directory, readable by its owner only."""
     signing_secret: SecretStr | None = None
     """A shared secret (HS256, at least 32 bytes) instead of a key, for those whose own code makes the tokens."""
+    signing_key_previous: tuple[Path, ...] = ()
+    """Keys that are accepted besides the one that signs (PEM, public or private; separated by commas): name those that
+    signed before, until their last tokens have ended."""
+    signing_secret_previous: SecretStr | None = None
+    """The same for a shared secret."""
     access_ttl: Seconds = Field(900, ge=1)
     """Life of an access token. Short, because a stolen one works until then."""
     refresh_ttl: Seconds = Field(30 * 86400, ge=60)
@@ -156,7 +161,7 @@ class Settings(BaseModel):
     metrics_token: SecretStr | None = None
     """A bearer token for ``/metrics``, for a scraper that cannot log in; administrators may always read them."""
 
-    @field_validator("allowed_origins", "presence_topics", mode="before")
+    @field_validator("allowed_origins", "presence_topics", "signing_key_previous", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -189,7 +194,7 @@ class Settings(BaseModel):
         except HubError as error:
             raise ValueError(error.detail) from error
 
-    @field_validator("signing_secret")
+    @field_validator("signing_secret", "signing_secret_previous")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < 32:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli import audit, bench, listen, publish, serve, services, token, users
+from hub.cli import audit, bench, keys, listen, publish, serve, services, token, users
 from hub.cli.output import Failure
 from hub.errors import HubError
 from hub.settings import SettingsError
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(users.app, name="user")
 app.add_typer(services.app, name="service")
+app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.command("token")(token.token)
 app.command("publish")(publish.publish)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from hub.identity.accounts import Accounts
     from hub.identity.audit import Actor
     from hub.identity.models import Account, Kind
+    from hub.identity.store import Store
 
 _T = TypeVar("_T")
 
@@ -45,12 +45,35 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 
 
 def with_accounts(data_dir: Path | None, work: Callable[[Accounts], Awaitable[_T]]) -> _T:
-    """Open the identities of the data directory, do the work, close them; returns what the work does."""
+    """Open the accounts of the data directory, do the work, close them; returns what the work does."""
+
+    async def run(settings: Settings, store: Store) -> _T:
+        from hub.identity.accounts import Accounts
+        from hub.identity.passwords import Passwords
+
+        passwords = Passwords()
+        try:
+            accounts = Accounts(store, passwords, reserved=prefixes(settings.issuers))
+            return await work(accounts.by(whoever_runs_this()))
+        finally:
+            passwords.close()
+
+    return with_store(data_dir, run)
+
+
+def with_store(data_dir: Path | None, work: Callable[[Settings, Store], Awaitable[_T]]) -> _T:
+    """The same for work that needs the settings and the store of identities."""
     settings = settings_of(data_dir)
 
     async def run() -> _T:
-        async with _accounts(settings) as accounts:
-            return await work(accounts)
+        from hub.identity.store import Store
+
+        store = Store(settings.data_dir)
+        try:
+            await store.open()
+            return await work(settings, store)
+        finally:
+            await store.close()
 
     return asyncio.run(run())
 
@@ -125,20 +148,3 @@ def _check(path: Path) -> None:
         )
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise Failure(f"You may not write in the data directory {path}; run this as the user that runs the hub.")
-
-
-@asynccontextmanager
-async def _accounts(settings: Settings) -> AsyncIterator[Accounts]:
-    from hub.identity.accounts import Accounts
-    from hub.identity.passwords import Passwords
-    from hub.identity.store import Store
-
-    store = Store(settings.data_dir)
-    passwords = Passwords()
-    try:
-        await store.open()
-        accounts = Accounts(store, passwords, reserved=prefixes(settings.issuers))
-        yield accounts.by(whoever_runs_this())
-    finally:
-        await store.close()
-        passwords.close()

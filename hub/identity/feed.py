@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Set
+from collections.abc import Awaitable, Callable, Set
 
 from sqlalchemy import delete, func, or_, select
 
@@ -40,12 +40,15 @@ class Feed:
         interval: float,
         clock: Callable[[], float],
         on_change: OnChange | None,
+        renew_keys: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._revocations = revocations
         self._interval = interval
         self._clock = clock
         self._on_change = on_change
+        self._renew_keys = renew_keys
+        self._other_keys = False
         self._seen = 0
         self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -64,7 +67,7 @@ class Feed:
                 await self._task
 
     async def catch_up(self) -> None:
-        """Take in every change that was committed before this call."""
+        """Take in every change that was committed before this call, but for other signing keys."""
         async with self._reading:
             async with self._store.read() as db:
                 new = Change.id > self._seen
@@ -78,9 +81,21 @@ class Feed:
             for change in news:
                 self._take_in(change)
             self._seen = news[-1].id
+            subjects = {change.account_id for change in news if change.kind != "keys"}
+            if subjects and self._on_change is not None:
+                known = {subject for subject in subjects if subject is not None}
+                self._on_change(known if len(known) == len(subjects) else None)
+
+    async def _take_in_keys(self) -> None:
+        """Read the signing keys again if there are others.
+
+        Apart, and by the watch alone: where they cannot be read all else is taken in, and it is tried again.
+        """
+        if self._other_keys:
+            await self._renew_keys()
+            self._other_keys = False
             if self._on_change is not None:
-                subjects = {change.account_id for change in news if change.account_id is not None}
-                self._on_change(None if any(change.account_id is None for change in news) else subjects)
+                self._on_change(None)
 
     async def _load(self) -> None:
         async with self._store.read() as db:
@@ -92,7 +107,9 @@ class Feed:
                 self._take_in(change)
 
     def _take_in(self, change: Change) -> None:
-        if change.kind != "account":
+        if change.kind == "keys":
+            self._other_keys = True
+        elif change.kind != "account":
             self._revocations.end(change.kind, change.name, change.code, change.expires_at)
 
     async def _watch(self) -> None:
@@ -105,6 +122,7 @@ class Feed:
                 news = await self._store.has_news() or news
                 if news:
                     await self.catch_up()
+                    await self._take_in_keys()
                     news = False
                 if self._clock() > next_tidy:
                     next_tidy = self._clock() + _TIDY_SECONDS

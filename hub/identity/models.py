@@ -11,7 +11,7 @@ from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Kind = Literal["user", "service"]
-Changed = Literal["account", "session", "token"]
+Changed = Literal["account", "session", "token", "keys"]
 
 
 class Base(DeclarativeBase):
@@ -74,8 +74,27 @@ class RefreshToken(Base):
     generation: Mapped[int]
 
 
+class PublicKey(Base):
+    """The public half of a key that the hub made. The private one of the key that signs is in its file, and nowhere
+    else: once another key signs, it is gone."""
+
+    __tablename__ = "signing_keys"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    algorithm: Mapped[str] = mapped_column(String(8))
+    jwk: Mapped[dict[str, str]] = mapped_column(JSON)
+    created_at: Mapped[float]
+    token_life: Mapped[float] = mapped_column(default=0.0)
+    """Longest life, in seconds, of a token that it signed: whoever rotates need not know the hub's settings."""
+    accepted_until: Mapped[float | None]
+    """When the last token it signed has ended; None while it signs."""
+    retired_at: Mapped[float | None]
+    """Since when it is not to be trusted."""
+
+
 class Change(Base):
-    """What every hub process must learn: an account whose state is to be read again, a session or a token that ended.
+    """What every hub process must learn: an account whose state is to be read again, a session or a token that ended,
+    or that there are other signing keys.
 
     Ids only grow and are never used again, so that a process remembers the last one it has seen. (SQLite has one writer
     at a time, so ids also become visible in order. A database with several must see to that when it comes.)
@@ -87,7 +106,7 @@ class Change(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[Changed] = mapped_column(String(8))
     name: Mapped[str] = mapped_column(String(256))
-    """Of what changed: the account's id, the session's, or the token's ``jti``."""
+    """Of what changed: the account's id, the session's, the token's ``jti``, or the key's id."""
     account_id: Mapped[str | None] = mapped_column(String(128))
     """Whose connections it concerns; None if that is not known."""
     code: Mapped[str] = mapped_column(String(32), default="")

@@ -1,7 +1,7 @@
 """Which good tokens work no more: kept in memory, so that asking costs a few look-ups. Pure.
 
-A token is over when it or its session was ended, when its account is disabled, or when its account changed after it was
-minted. Knows verified and errors.
+A token is over when it, its session or its key was ended, when its account is disabled, or when its account changed
+after it was minted. Knows verified and errors.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Revocations:
     def __init__(self) -> None:
         self._ended: dict[Literal["session", "token"], dict[str, tuple[str, float]]] = {"session": {}, "token": {}}
         self._accounts: dict[str, AccountState] = {}
+        self.retired_keys: frozenset[str] = frozenset()
+        """Ids of signing keys that are not to be trusted any longer."""
 
     def end(self, kind: Literal["session", "token"], name: str, code: str, until: float) -> None:
         """Refuse the tokens of a session, or the token with that ``jti``, with ``code``.
@@ -55,6 +57,8 @@ class Revocations:
         ended = self._ended["session"].get(token.session) or self._ended["token"].get(token.token_id)
         if ended is not None:
             raise HubError(ended[0])
+        if token.key_id in self.retired_keys:
+            raise HubError("token_revoked", "The key that signed this token was retired; get a fresh one.")
         account = self._accounts.get(token.subject)
         if account is None:
             return

@@ -7,7 +7,6 @@ Messaging never imports this: it is handed a ``Principal`` and an expiry.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from typing import TypeVar
 from sqlalchemy import select
 
 from hub.errors import HubError
-from hub.identity import keys, sessions
+from hub.identity import sessions
 from hub.identity.accounts import Accounts, grants_of, topics_of
 from hub.identity.attempts import AttemptLimits, Attempts
 from hub.identity.audit import Actor, Record, append
@@ -29,6 +28,7 @@ from hub.identity.feed import Feed, OnChange
 from hub.identity.models import Account
 from hub.identity.passwords import Passwords, digest_matches, random_password, random_secret
 from hub.identity.revocations import Revocations
+from hub.identity.signing import SigningKeys
 from hub.identity.store import Store
 from hub.identity.tickets import Tickets
 from hub.identity.times import LEEWAY
@@ -97,9 +97,14 @@ class Identity:
         )
         self._revocations = Revocations()
         self._feed = Feed(
-            self._store, self._revocations, interval=settings.revocation_poll, clock=clock, on_change=on_change
+            self._store,
+            self._revocations,
+            interval=settings.revocation_poll,
+            clock=clock,
+            on_change=on_change,
+            renew_keys=self._renew_keys,
         )
-        self._key: keys.SigningKey | None = None
+        self._signing_keys = SigningKeys(settings, self._store, clock=clock)
         self._tokens: Tokens | None = None
         self.tickets = Tickets(self.authenticate, clock=clock)
         self._verifier: Verifier | None = None
@@ -123,20 +128,26 @@ class Identity:
             raise
 
     async def _start(self) -> None:
-        self._key = await asyncio.to_thread(keys.load, self._settings)
+        await self._store.open()
+        keyring = await self._signing_keys.load()
+        self._revocations.retired_keys = keyring.retired
         self._tokens = Tokens(
-            self._key,
+            keyring,
             issuer=self._settings.issuer,
             audience=self._settings.audience,
             ttl=self._settings.access_ttl,
             clock=self._clock,
         )
         self._verifier = Verifier(self._tokens, self._settings.issuers, clock=self._clock)
-        await self._store.open()
         await self.accounts.refuse_reserved()
         await self._feed.start()
         await self._verifier.start()
         self._keeper.start()
+
+    async def _renew_keys(self) -> None:
+        keyring = await self._signing_keys.load()
+        _started(self._tokens).keyring = keyring
+        self._revocations.retired_keys = keyring.retired
 
     async def stop(self) -> None:
         """Give back threads and connections. Safe to call twice."""
@@ -180,7 +191,7 @@ class Identity:
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys with which others can verify the hub's tokens (RFC 7517, section 5)."""
-        return _started(self._key).jwks()
+        return _started(self._tokens).keyring.jwks(self._clock())
 
     def authenticate(self, token: str) -> Principal:
         """Who the access token speaks for. No I/O.

@@ -2,7 +2,7 @@
 
 The algorithm is the key's own and never the token's choice (RFC 8725, 3.1). Every way in which a token can be wrong
 has its name in the table of errors. Verifying is synchronous and needs no I/O, so that a socket or a request is
-admitted in microseconds; whether a token was revoked is not asked here. Knows keys, jws, times, policy, model and
+admitted in microseconds; whether a token was revoked is not asked here. Knows keyring, jws, times, policy, model and
 errors.
 """
 
@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub.errors import HubError
 from hub.identity.jws import Unverified
-from hub.identity.keys import SigningKey
+from hub.identity.keyring import Keyring
+from hub.identity.keys import ALGORITHMS, VerifyingKey
 from hub.identity.times import Times
 from hub.identity.verified import Verified
 from hub.model import Grants, is_subject, topic
@@ -63,17 +64,18 @@ class Access:
 
 
 class Tokens:
-    """Mints and verifies the access tokens of one key."""
+    """Mints and verifies access tokens with the keys of ``keyring``, which may be replaced at any time."""
 
     def __init__(
-        self, key: SigningKey, *, issuer: str, audience: str, ttl: float, clock: Callable[[], float] = time
+        self, keyring: Keyring, *, issuer: str, audience: str, ttl: float, clock: Callable[[], float] = time
     ) -> None:
-        self._key = key
+        self.keyring = keyring
         self._issuer = issuer
         self._audience = audience
         self._ttl = ttl
         self._clock = clock
-        self._jws = PyJWS(algorithms=[key.algorithm], options={"enforce_minimum_key_length": True})
+        # All that a key may have. Each token is verified with the one of its key.
+        self._jws = PyJWS(algorithms=list(ALGORITHMS), options={"enforce_minimum_key_length": True})
 
     def mint(
         self,
@@ -106,8 +108,9 @@ class Tokens:
             "topics": topics,
         }
         payload = json.dumps(claims, separators=(",", ":")).encode()
-        header = {"typ": TYPE, "kid": self._key.id}
-        return Access(self._jws.encode(payload, self._key.private, self._key.algorithm, header), expires_at)
+        key = self.keyring.signing
+        header = {"typ": TYPE, "kid": key.id}
+        return Access(self._jws.encode(payload, key.private, key.algorithm, header), expires_at)
 
     def check(self, token: Unverified, now: float) -> Verified:
         """The token, if it is good at ``now`` (Unix seconds); raises the ``token_…`` error that says what is wrong."""
@@ -115,24 +118,27 @@ class Tokens:
         if isinstance(said, str) and said != self._issuer:
             # Said first: what follows is about the hub's own key, which such a token has nothing to do with.
             raise HubError("token_issuer")
+        key = self._key_of(token, now)
         claims = self._read_claims(token)
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
         if self._audience not in audiences:
             raise HubError("token_audience")
         claims.check(now)
-        return _verified(claims)
+        return _verified(claims, key.id)
+
+    def _key_of(self, token: Unverified, now: float) -> VerifyingKey:
+        """The key that signed the token."""
+        for key in self.keyring.candidates(token.kid, token.algorithm, now):
+            try:
+                self._jws.decode_complete(token.token, key.verifying, [key.algorithm])
+            except InvalidSignatureError:
+                continue
+            except PyJWTError:
+                raise HubError("token_malformed") from None
+            return key
+        raise HubError("token_signature")
 
     def _read_claims(self, token: Unverified) -> _Claims:
-        if token.algorithm != self._key.algorithm:
-            raise HubError("token_algorithm", f"The token is not signed with {self._key.algorithm}.")
-        try:
-            self._jws.decode_complete(token.token, self._key.verifying, [self._key.algorithm])
-        except InvalidSignatureError:
-            raise HubError("token_signature") from None
-        except PyJWTError:
-            raise HubError("token_malformed") from None
-        if token.kid not in (None, self._key.id):
-            raise HubError("token_signature", "The token names a key that this hub does not have.")
         if token.type != TYPE:
             raise HubError("token_type", f"The token's header must say typ {TYPE!r}.")
         try:
@@ -141,7 +147,7 @@ class Tokens:
             raise HubError("token_claims", explain(problem)) from None
 
 
-def _verified(claims: _Claims) -> Verified:
+def _verified(claims: _Claims, key_id: str) -> Verified:
     if not is_subject(claims.sub):
         raise HubError("token_claims", "sub: not the id of a user or a service.")
     try:
@@ -164,4 +170,5 @@ def _verified(claims: _Claims) -> Verified:
         version=claims.ver,
         issued_at=claims.iat,
         token_id=claims.jti,
+        key_id=key_id,
     )

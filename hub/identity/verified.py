@@ -16,12 +16,14 @@ class Verified(Principal):
     """The principal of a good token, with what the revocation check needs besides.
 
     ``version`` is the account's at minting, None if the token was not minted by a hub; ``issued_at`` is its ``iat``,
-    ``token_id`` its ``jti``, made distinct from those of other issuers; empty if it has none.
+    ``token_id`` its ``jti``, made distinct from those of other issuers; empty if it has none. ``key_id`` is the key of
+    this hub that signed it; empty if another issuer did.
     """
 
     version: int | None
     issued_at: float
     token_id: str
+    key_id: str = ""
 
 
 class Memory:

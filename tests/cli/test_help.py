@@ -32,7 +32,7 @@ def test_these_are_the_commands() -> None:
         "serve", "token", "publish", "listen", "bench",
         "user add", "user passwd", "user grant", "user disable", "user enable", "user list",
         "service add", "service rotate", "service grant", "service disable", "service enable",
-        "service list", "audit list", "audit export", "audit verify",
+        "service list", "keys list", "keys rotate", "keys retire", "audit list", "audit export", "audit verify",
     }  # fmt: skip
 
 

@@ -14,12 +14,12 @@ def token(
     subject: str = "alice",
     session: str = "s1",
     token_id: str = "j1",
+    key_id: str = "k1",
     version: int | None = 3,
     issued_at: float = 1000,
 ) -> Verified:
-    return Verified(
-        subject, "user", session, expires_at=2000, version=version, issued_at=issued_at, token_id=token_id
-    )  # fmt: skip
+    ids = {"token_id": token_id, "key_id": key_id}
+    return Verified(subject, "user", session, expires_at=2000, version=version, issued_at=issued_at, **ids)
 
 
 def code_of(revocations: Revocations, verified: Verified) -> str | None:
@@ -49,6 +49,13 @@ def test_a_token_that_ended_is_over_and_no_other_of_its_session() -> None:
     assert code_of(revocations, token(token_id="j2")) is None, "nor a session that has the name of a token"
     revocations.forget(1900)
     assert code_of(revocations, token()) is None
+
+
+def test_what_a_retired_key_signed_is_over() -> None:
+    revocations = Revocations()
+    revocations.retired_keys = frozenset({"k1"})
+    assert code_of(revocations, token()) == "token_revoked"
+    assert code_of(revocations, token(key_id="k2")) is None
 
 
 def test_a_session_that_is_ended_twice_keeps_its_reason_and_the_later_end() -> None:

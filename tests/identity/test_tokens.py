@@ -22,10 +22,10 @@ from hub.errors import HubError
 from hub.identity import jws, keys
 from hub.identity import tokens as module
 from hub.identity.accounts import MAX_RIGHTS_BYTES
+from hub.identity.keyring import Keyring
 from hub.identity.tokens import Tokens
 from hub.identity.verified import Verified
 from hub.model import Grants
-from hub.settings import Settings
 
 from .test_keys import write_key
 
@@ -37,13 +37,13 @@ _values = st.one_of(_scalars, _lists, st.dictionaries(st.sampled_from(["subscrib
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> keys.SigningKey:
-    return keys.load(Settings(data_dir=tmp_path_factory.mktemp("key")))
+def key() -> keys.SigningKey:
+    return keys.generate("EdDSA")[0]
 
 
 def make_tokens(key: keys.SigningKey, **options: Any) -> Tokens:
     values: dict[str, Any] = {"issuer": "me", "audience": "us", "ttl": 60.0} | options
-    return Tokens(key, **values)
+    return Tokens(Keyring(key), **values)
 
 
 def forge(
@@ -114,12 +114,12 @@ def test_every_token_has_its_own_id(key: keys.SigningKey) -> None:
 def test_other_keys_round_trip(tmp_path: Path, make: Any) -> None:
     private = make(ec.SECP256R1()) if make else rsa.generate_private_key(65537, 2048)
     path = write_key(tmp_path / "given.pem", private)
-    tokens = make_tokens(keys.load(Settings(data_dir=tmp_path, signing_key_file=path)))
+    tokens = make_tokens(keys.read_private(path))
     assert verify(tokens, tokens.mint("a", "service", session="s", version=0).token).kind == "service"
 
 
-def test_a_token_of_ones_own_code_needs_little(tmp_path: Path) -> None:
-    key = keys.load(Settings(data_dir=tmp_path, signing_secret=SECRET))
+def test_a_token_of_ones_own_code_needs_little() -> None:
+    key = keys.from_secret(SECRET.encode())
     now = int(time.time())
     claims = {"iss": "me", "aud": ["us", "others"], "sub": "bob", "jti": "j1", "iat": now, "exp": now + 60}
     token = jwt.encode(claims, SECRET, "HS256", headers={"typ": "application/at+JWT"})
@@ -132,8 +132,8 @@ def test_a_token_of_ones_own_code_needs_little(tmp_path: Path) -> None:
     assert verified.version is None
 
 
-def test_the_secret_is_held_to_the_minimum_length(tmp_path: Path) -> None:
-    short = keys.SigningKey("k", "HS256", b"short", b"short", None)
+def test_the_secret_is_held_to_the_minimum_length() -> None:
+    short = keys.from_secret(b"short")
     with pytest.raises(jwt.InvalidKeyError):
         make_tokens(short).mint("a", "user", session="s", version=0)
     forged = jwt.PyJWS().encode(b"{}", b"0" * 32, "HS256", {"typ": "at+jwt"})
@@ -158,7 +158,7 @@ def test_the_public_key_is_no_shared_secret(tmp_path: Path, kind: str) -> None:
         "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
     }
     private = make[kind]()
-    key = keys.load(Settings(data_dir=tmp_path, signing_key_file=write_key(tmp_path / "k.pem", private)))
+    key = keys.read_private(write_key(tmp_path / "k.pem", private))
     public = private.public_key()
     now = int(time.time())
     claims = {"iss": "me", "aud": "us", "sub": "alice", "jti": "j", "iat": now, "exp": now + 60}
@@ -174,10 +174,10 @@ def test_the_public_key_is_no_shared_secret(tmp_path: Path, kind: str) -> None:
 
 def test_a_key_is_used_with_its_own_algorithm_only(tmp_path: Path) -> None:
     private = rsa.generate_private_key(65537, 2048)
-    key = keys.load(Settings(data_dir=tmp_path, signing_key_file=write_key(tmp_path / "k.pem", private)))
+    key = keys.read_private(write_key(tmp_path / "k.pem", private))
     for algorithm in ("PS256", "RS512"):
         assert code_of(make_tokens(key), forge(key, algorithm=algorithm)) == "token_algorithm"
-    secret = keys.load(Settings(data_dir=tmp_path, signing_secret=SECRET * 2))
+    secret = keys.from_secret((SECRET * 2).encode())
     assert code_of(make_tokens(secret), forge(secret, algorithm="HS512")) == "token_algorithm"
 
 
@@ -279,7 +279,7 @@ def test_a_payload_that_is_no_object_is_refused(key: keys.SigningKey, payload: b
 @settings(deadline=None)
 @given(claims=st.dictionaries(st.sampled_from(sorted(module._Claims.model_fields)), _values, max_size=4))
 def test_no_claims_whatever_make_it_fail_in_another_way(claims: dict[str, Any]) -> None:
-    key = keys.SigningKey("k", "HS256", SECRET.encode(), SECRET.encode(), None)
+    key = keys.from_secret(SECRET.encode())
     try:
         verify(make_tokens(key), forge_raw(key, claims))
     except HubError as refused:
@@ -308,7 +308,7 @@ def test_times(key: keys.SigningKey) -> None:
 def test_the_widest_rights_fit_into_a_token_of_the_longest_key(tmp_path: Path) -> None:
     path = write_key(tmp_path / "k.pem", rsa.generate_private_key(65537, 4096))
     tokens = make_tokens(
-        keys.load(Settings(data_dir=tmp_path, signing_key_file=path)),
+        keys.read_private(path),
         issuer="https://hub.example.com",
         audience="x" * 60,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -13,10 +12,10 @@ import pytest
 
 from hub.errors import HubError
 from hub.identity import keys
+from hub.identity.keyring import Keyring
 from hub.identity.tokens import Tokens
 from hub.identity.verifier import Verifier
 from hub.issuer_settings import IssuerSettings
-from hub.settings import Settings
 
 from .conftest import Clock
 
@@ -27,8 +26,8 @@ TEAM = "the secret that the team shares with the hub"
 
 
 @pytest.fixture
-def tokens(tmp_path: Path, clock: Clock) -> Tokens:
-    return Tokens(keys.load(Settings(data_dir=tmp_path)), issuer="me", audience="us", ttl=60, clock=clock)
+def tokens(clock: Clock) -> Tokens:
+    return Tokens(Keyring(keys.generate("EdDSA")[0]), issuer="me", audience="us", ttl=60, clock=clock)
 
 
 @pytest.fixture
