@@ -18,7 +18,12 @@ from hub.identity.service import Identity
 from hub.publication import Publication
 from hub.settings import Settings
 from hub.transports import http, pages, problem, websocket
+from hub.transports.address import ProxiedClient, Proxies
+from hub.transports.connection import Surroundings
 from hub.transports.credentials import bearer
+from hub.transports.dialogue import Dialogue
+from hub.transports.direct import Direct
+from hub.transports.door import Door
 from hub.transports.middleware import BodyLimit, SecurityHeaders
 
 MAX_FRAME = 64 * 1024
@@ -41,6 +46,7 @@ class Application:
             max_connections=settings.max_connections,
             max_topics=settings.max_topics,
             outbox_bytes=settings.outbox_bytes,
+            recent_bytes=settings.recent_bytes,
             stall_timeout=settings.stall_timeout,
             cursor_interval=settings.cursor_interval,
             ping_interval=settings.ping_interval,
@@ -53,7 +59,29 @@ class Application:
             presence_grace=settings.presence_grace,
             on_admin_publish=self.identity.notes.published,
         )
+        authenticate = self.identity.authenticate
+        self.connections: set[Any] = set()
+        """Those that the hub's own server holds: uvicorn waits for them, and shuts them down, when it stops."""
+        self._around = Surroundings(self.hub, Dialogue(self.hub, authenticate).answer, self.connections, MAX_FRAME)
+        self._door = Door(self.hub, authenticate, self.identity.tickets.redeem, settings.allowed_origins)
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._publishing = http.Publishing(self.hub)
+        self._tell = problem.Teller()
         self.app = self._build()
+
+    def direct(self) -> Direct:
+        """What the hub's own server needs to carry out the busiest calls by itself."""
+        settings = self.settings
+        return Direct(
+            self.identity.authenticate,
+            self._publishing,
+            self._door,
+            self._proxies,
+            self._around,
+            compression=settings.compression,
+            max_body=settings.max_request_bytes,
+            tell=self._tell,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -82,21 +110,13 @@ class Application:
         )
         authenticate = self.identity.authenticate
         principal = bearer(authenticate)
-        problem.install(app)
+        problem.install(app, self._tell)
         app.include_router(identity_routes.router(self.identity, principal))
-        app.include_router(http.router(self.hub, authenticate))
-        app.include_router(
-            websocket.router(
-                self.hub,
-                authenticate,
-                self.identity.tickets.redeem,
-                allowed_origins=settings.allowed_origins,
-                max_frame=MAX_FRAME,
-            )
-        )
+        app.include_router(http.router(self.hub, authenticate, self._publishing))
+        app.include_router(websocket.router(self._around, self._door))
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
         pages.install(app)
-        app.add_middleware(BodyLimit, limit=settings.max_request_bytes, large_paths=("/v1/events",))
+        app.add_middleware(BodyLimit, limit=settings.max_request_bytes, large_paths=(http.PUBLISH_PATH,))
         app.add_middleware(SecurityHeaders)
         if settings.allowed_origins:
             app.add_middleware(
@@ -105,6 +125,7 @@ class Application:
                 allow_methods=["GET", "POST", "PATCH"],
                 allow_headers=["Authorization", "Content-Type"],
             )
+        app.add_middleware(ProxiedClient, proxies=self._proxies)
         _describe(app)
         return app
 

@@ -67,6 +67,7 @@ TABLE: dict[str, ErrorKind] = {
         # Is it well said?  4xx / 45xx
         ErrorKind("request_invalid", 422, 4500, _NEVER, "The request is not well formed"),
         ErrorKind("http_invalid", 400, 4510, _NEVER, "This is not HTTP/1.1"),
+        ErrorKind("upgrade_required", 426, 4511, _NEVER, "This is the address of a WebSocket"),
         ErrorKind("event_invalid", 422, 4500, _NEVER, "The event is not well formed"),
         ErrorKind("topic_invalid", 422, 4501, _NEVER, "Not a topic name"),
         ErrorKind("cursor_invalid", 422, 4502, _NEVER, "Not a cursor of this hub"),

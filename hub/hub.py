@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,12 +18,14 @@ from hub import catchup, policy, wire
 from hub.engine.base import Engine
 from hub.errors import HubError
 from hub.fanout import Fanout
+from hub.ids import random_id
 from hub.model import Cursor, Draft, Entry, PresenceChange, Principal, Receipt, Topic
-from hub.outbox import Link, Outbox, State
+from hub.outbox import Link, Outbox, Setup, State
 from hub.policy import Action
 from hub.pollers import Pollers
 from hub.presence import Presence
 from hub.publication import MAX_TARGETS, Publication, make_draft
+from hub.recent import Recent
 from hub.registry import Registry
 from hub.session import Session
 from hub.sweeper import Sweeper
@@ -44,6 +46,7 @@ class Limits:
     max_connections: int
     max_topics: int
     outbox_bytes: int
+    recent_bytes: int
     stall_timeout: float
     cursor_interval: float
     ping_interval: float
@@ -85,7 +88,9 @@ class Hub:
         self._limits = limits
         self._on_admin_publish = on_admin_publish
         self._tick = Tick()
-        self._fanout = Fanout(self.registry, self.cursor, self._tick.add)
+        self.recent = Recent(limits.recent_bytes)
+        self._fanout = Fanout(self.registry, self.recent, lambda: engine.epoch, self._tick.add)
+        self._outboxes = Setup(limits.outbox_bytes, self._tick.add, self._catch_up)
         self._pumps: dict[Session, asyncio.Task[None]] = {}
         self._sweeper = Sweeper(
             self,
@@ -98,6 +103,7 @@ class Hub:
         """Open the engine and begin to deliver."""
         await self.engine.start(self)
         self.tail = self.engine.head
+        self.recent.start(self.engine.epoch, self.tail)
         self._sweeper.start()
 
     async def stop(self) -> None:
@@ -131,6 +137,25 @@ class Hub:
         ``event_invalid`` if they have too many targets together. Ephemeral ones are sent after the durable ones are in
         the log.
         """
+        return await self.hand_in(publisher, self.prepare(publisher, said, exclude=exclude))
+
+    async def hand_in(self, publisher: Principal, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Append the durable ones of what was prepared, then send the others. See ``publish``."""
+        appended = iter(await self._append([draft for draft in drafts if draft.durable], drafts))
+        receipts = [next(appended) if draft.durable else self._signal(draft) for draft in drafts]
+        self._count(publisher, drafts)
+        self.counters.duplicates += sum([receipt.duplicate for receipt in receipts])
+        return receipts
+
+    def signal_all(self, publisher: Principal, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Send what was prepared, all of it ephemeral: nothing is waited for."""
+        self._count(publisher, drafts)
+        return [self._signal(draft) for draft in drafts]
+
+    def prepare(
+        self, publisher: Principal, said: Sequence[Publication], *, exclude: tuple[str, ...] = ()
+    ) -> list[Draft]:
+        """Check publications, all or none, and encode them. Raises what ``publish`` raises before it appends."""
         now = time.time()
         drafts: list[Draft] = []
         targets = 0
@@ -145,21 +170,9 @@ class Hub:
                     refusal.extra["index"] = index
                 raise
             drafts.append(draft)
-        appended = iter(await self._append([draft for draft in drafts if draft.durable], drafts))
-        receipts = []
-        for draft in drafts:
-            if draft.durable:
-                receipts.append(next(appended))
-            else:
-                self.engine.signal(draft)
-                receipts.append(Receipt(draft.id, None, draft.time))
-        if publisher.admin and self._on_admin_publish is not None:
-            self._on_admin_publish(publisher, drafts)
-        self.counters.published += len(receipts)
-        self.counters.duplicates += sum(receipt.duplicate for receipt in receipts)
-        return receipts
+        return drafts
 
-    async def _append(self, durable: list[Draft], drafts: list[Draft]) -> list[Receipt]:
+    async def _append(self, durable: list[Draft], drafts: Sequence[Draft]) -> list[Receipt]:
         if not durable:
             return []
         try:
@@ -199,7 +212,7 @@ class Hub:
         principal: Principal,
         link: Link,
         *,
-        client: str,
+        client: str | None,
         address: str,
         topics: Iterable[Topic] = (),
         after: str | None = None,
@@ -217,23 +230,17 @@ class Hub:
         wanted = {*policy.automatic_topics(principal), *asked}
         self._check_topic_count(wanted)
         position, lost = (self.tail, None) if after is None else self.locate(after)
-        session: Session
-        outbox = Outbox(
-            link,
-            position=position,
-            limit=self._limits.outbox_bytes,
-            live=position >= self.tail,
-            schedule=self._tick.add,
-            on_behind=lambda: self._catch_up(session),
-        )
-        session = Session(principal, client, address, link, outbox, wanted, time.time())
+        outbox = Outbox(link, self._outboxes, position=position, live=position >= self.tail)
+        name = "c_" + random_id()
+        session = Session(principal, client or name, address, link, outbox, frozenset(wanted), time.time(), name)
+        outbox.owner = session
         self.registry.add(session)
         self.counters.opened += 1
         self._sweeper.enter(session)
         outbox.control(
             wire.welcome(
                 connection=session.id,
-                client=client,
+                client=session.client,
                 user=principal.subject,
                 topics=wanted,
                 cursor=self.cursor(position),
@@ -241,7 +248,7 @@ class Hub:
             )
         )
         if lost is not None:
-            self.tell_reset(session, lost)
+            self.tell_reset(session, lost, position)
         for topic in wanted:
             self._enter(session, topic)
         if outbox.state is State.CATCHING_UP:
@@ -303,6 +310,7 @@ class Hub:
         policy.require(session.principal, Action.SUBSCRIBE, topics)
         new = [topic for topic in dict.fromkeys(topics) if topic not in session.topics]
         self._check_topic_count(session.topics | set(new))
+        self._settle(session)
         for topic in new:
             self.registry.subscribe(session, topic)
         session.version += bool(new)
@@ -334,8 +342,8 @@ class Hub:
 
     def place(self, session: Session) -> Cursor:
         """Where the session is: it was sent, or has waiting for it in order, everything of its up to here."""
-        live = session.outbox.state is State.LIVE
-        return self.cursor(max(self.tail, session.outbox.position) if live else session.outbox.position)
+        self._settle(session)
+        return self.cursor(session.outbox.offered)
 
     # --- What the transports and the catch-up report
 
@@ -360,10 +368,18 @@ class Hub:
                 if self.presence.is_on(topic):
                     session.outbox.control(wire.presence_state(topic, self.engine.members(topic)))
 
-    def tell_reset(self, session: Session, reason: wire.ResetReason) -> None:
-        """Events between the session's cursor and its place are gone; it is told, never given a silent gap."""
+    def tell_reset(self, session: Session, reason: wire.ResetReason, seq: int) -> None:
+        """Events between the session's cursor and ``seq`` are gone; it is told, never given a silent gap."""
         self.counters.resets += 1
-        session.outbox.control(wire.reset(reason, self.cursor(session.outbox.position)))
+        session.outbox.control(wire.reset(reason, self.cursor(seq)))
+
+    def refresh_cursor(self, session: Session) -> None:
+        """Tell a session that nothing is on its way to how far the log is by now, so that its cursor stays young."""
+        outbox = session.outbox
+        if outbox.state is State.LIVE and not outbox.queued_bytes and outbox.position < self.tail:
+            self._settle(session)
+            if outbox.state is State.LIVE and not outbox.queued_bytes:
+                outbox.control(wire.cursor_frame(self.cursor(self.tail)))
 
     def cursor(self, seq: int) -> Cursor:
         """The cursor after the entry ``seq`` of this log."""
@@ -390,11 +406,29 @@ class Hub:
             self.presence.join(session.principal, topic)
             session.outbox.control(wire.presence_state(topic, self.engine.members(topic)))
 
-    def _check_topic_count(self, topics: set[Topic]) -> None:
+    def _settle(self, session: Session) -> None:
+        """Let a live session be offered what is still on its way from the tail; then it is at the tail."""
+        if session.outbox.state is State.LIVE:
+            self._fanout.settle(session)
+        if session.outbox.state is State.LIVE:
+            session.outbox.advance(self.tail)
+
+    def _count(self, publisher: Principal, drafts: Sequence[Draft]) -> None:
+        self.counters.published += len(drafts)
+        if publisher.admin and self._on_admin_publish is not None:
+            self._on_admin_publish(publisher, drafts)
+
+    def _signal(self, draft: Draft) -> Receipt:
+        self.engine.signal(draft)
+        return Receipt(draft.id, None, draft.time)
+
+    def _check_topic_count(self, topics: Collection[Topic]) -> None:
         if len(topics) > self._limits.max_topics:
             raise HubError("too_many_topics", f"A connection may have {self._limits.max_topics} topics.")
 
     def _catch_up(self, session: Session) -> None:
+        if catchup.from_memory(self, session):
+            return
         # One that is over may not be forgotten yet: its callback comes a turn of the loop later.
         known = self._pumps.get(session)
         if (known is None or known.done()) and session in self.registry:

@@ -1,4 +1,6 @@
-"""The nouns of the hub: frozen values that every other module may know, and that know only errors.
+"""The nouns of the hub: values that do not change, that every other module may know, and that know only errors.
+
+Those that an event passes through are named tuples, which are made in a third of the time of a frozen dataclass.
 
 Sizes are bytes, times are Unix seconds (float) unless a name says otherwise. Nothing here does I/O.
 """
@@ -9,7 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, NewType
+from functools import lru_cache
+from typing import Literal, NamedTuple, NewType
 
 from hub.errors import HubError
 
@@ -46,6 +49,7 @@ def user_topic(user: str) -> Topic:
     return Topic(f"user:{user}")
 
 
+@lru_cache(maxsize=64)  # All events of a request have the same.
 def timestamp(time: float) -> str:
     """Unix seconds as an RFC 3339 time in UTC, to the millisecond."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -58,8 +62,7 @@ def client_id(value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A place in one log: after the entry ``seq`` of the log ``epoch``. Opaque outside the hub.
 
     ``epoch`` is made up when a log is created, so that a cursor of a log that was replaced is recognised.
@@ -112,8 +115,7 @@ class Principal:
         return f"{self.kind}:{self.subject}"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An event that was checked and is to be appended or signalled.
 
     ``body`` is the event object of the wire (``{"id",…}``) as UTF-8 JSON, encoded once, here and never again.
@@ -133,8 +135,7 @@ class Draft:
     expires_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A draft that has its place in the log. ``topics`` keep the publisher's order."""
 
     seq: int
@@ -144,8 +145,7 @@ class Entry:
     expires_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a publisher gets: where the event is. ``seq`` is None for an ephemeral one."""
 
     id: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,6 +23,8 @@ _BYTES = {
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+Network = IPv4Network | IPv6Network
 
 
 def seconds(value: Any) -> Any:
@@ -70,6 +72,16 @@ def url_origin(url: str) -> str | None:
     """Scheme, host and port of a URL (RFC 6454, section 4); None if it is none."""
     parts = _split(url)
     return None if parts is None else _joined(parts)
+
+
+def network(text: Any) -> Any:
+    """``10.0.0.0/8``, or an address for itself alone. What is not text is returned as it is."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an address or a network such as 10.0.0.0/8 ({error})") from None
 
 
 def url_of(host: str, port: int) -> str:

@@ -7,31 +7,32 @@ Three states:
   the tail are not queued; somebody (the hub) reads pages of the log from ``position`` and hands them over.
 - ``closed``: nothing is taken any more.
 
-Memory: at most ``limit`` bytes here (one frame may be larger, alone), and about as many in the transport. On overflow
-the queued events are dropped, not the connection: the log has them. Order and once-only: an event is queued only if its
-``seq`` is past everything queued before, so that pages and tail can meet anywhere without a seam.
+Memory: at most ``limit`` bytes here (one frame may be larger, alone), and about as many in the transport; an outbox in
+which nothing waits is its slots. On overflow the queued events are dropped, not the connection: the log has them. Order
+and once-only: an event is queued only if its ``seq`` is past everything offered before, so that pages and tail can meet
+anywhere without a seam.
 
-Sans-I/O: it is handed a ``Link`` (the transport) and a way to run something at the end of the loop's tick.
+Sans-I/O: it is handed a ``Link`` (the transport) and a way to be flushed at the end of the loop's tick.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
-from hub.wire import Chunk, Frame
+from hub.wire import Chunk, Frame, Kind
 
 
 class Link(Protocol):
     """The connection as the outbox and the hub see it. No call blocks."""
 
+    writable: bool
+    """Whether the transport takes more; when it does again, it calls ``Outbox.resume``."""
+
     def write(self, parts: Sequence[Frame | Chunk]) -> None:
         """Hand frames to the transport, in one write."""
-
-    def is_writable(self) -> bool:
-        """Whether the transport takes more; when it does again, it calls ``Outbox.resume``."""
 
     def pending(self) -> int:
         """Bytes that the transport holds and the peer's kernel has not taken."""
@@ -57,10 +58,20 @@ class State(Enum):
     CLOSED = "closed"
 
 
-# What waits in the queue: durable events, by the first seq of their chunk, or one of these.
-_CONTROL = 0
-_EPHEMERAL = -1
-_PRESENCE = -2
+_LIVE, _CATCHING_UP, _CLOSED = State
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all outboxes of a hub have in common.
+
+    ``limit``: bytes that may wait in one. ``schedule`` calls ``flush`` of what it is given at the end of the tick.
+    ``on_behind`` is told the ``owner`` of an outbox that overflowed.
+    """
+
+    limit: int
+    schedule: Callable[[Outbox], None]
+    on_behind: Callable[[Any], None]
 
 
 class Outbox:
@@ -68,148 +79,149 @@ class Outbox:
 
     __slots__ = (
         "_flush_scheduled",
-        "_limit",
         "_link",
-        "_on_behind",
         "_queue",
         "_queued_bytes",
         "_queued_seq",
-        "_schedule",
+        "_setup",
         "lost_presence",
+        "owner",
         "position",
         "state",
     )
 
-    def __init__(
-        self,
-        link: Link,
-        *,
-        position: int,
-        limit: int,
-        live: bool,
-        schedule: Callable[[Callable[[], None]], object],
-        on_behind: Callable[[], None],
-    ) -> None:
-        """``position``: the log's seq that the reader has already. ``on_behind`` is called when it falls behind."""
-        self.state = State.LIVE if live else State.CATCHING_UP
+    def __init__(self, link: Link, setup: Setup, *, position: int, live: bool) -> None:
+        self.state = _LIVE if live else _CATCHING_UP
         self.position = position
-        """Everything of the reader's up to this seq was handed to the transport."""
+        """Seq of the log up to which the reader was handed everything of its own."""
         self.lost_presence = False
-        """Presence frames were dropped: the reader needs the state anew."""
+        self.owner: Any = None
+        """Who is told that the reader fell behind."""
+        # Everything of the reader's up to here was offered.
         self._queued_seq = position
-        self._queue: deque[tuple[int, Frame | Chunk]] = deque()
+        self._queue: list[Frame | Chunk] | None = None
         self._queued_bytes = 0
         self._flush_scheduled = False
         self._link = link
-        self._limit = limit
-        self._schedule = schedule
-        self._on_behind = on_behind
+        self._setup = setup
 
     @property
     def queued_bytes(self) -> int:
         """Bytes that wait here."""
         return self._queued_bytes
 
+    @property
+    def offered(self) -> int:
+        """Seq up to which the reader was offered everything of its own: handed over, or waiting here in order."""
+        return self._queued_seq
+
     def is_writable(self) -> bool:
         """Whether the transport takes more."""
-        return self.state is not State.CLOSED and self._link.is_writable()
+        return self.state is not _CLOSED and self._link.writable
 
     def offer(self, chunk: Chunk) -> None:
-        """Durable events from the tail of the log. What was seen before is left out; behind: ignored."""
-        first, last = chunk.seqs[0], chunk.seqs[-1]
-        if self.state is State.LIVE and last > self._queued_seq:
-            if first <= self._queued_seq:
+        """Durable events from the tail of the log. What was offered before is left out; behind: ignored."""
+        seqs = chunk.seqs
+        if self.state is _LIVE and seqs[-1] > self._queued_seq:
+            if seqs[0] <= self._queued_seq:
                 chunk = chunk.after(self._queued_seq)
-                first = chunk.seqs[0]
-            self._push(first, chunk, last)
+            self._push(chunk, seqs[-1])
 
     def offer_ephemeral(self, chunk: Chunk) -> None:
         """Ephemeral events: dropped for a reader who is behind."""
-        if self.state is State.LIVE:
-            self._push(_EPHEMERAL, chunk)
+        if self.state is _LIVE:
+            self._push(chunk)
 
     def offer_presence(self, frame: Frame) -> None:
         """A presence change: lost for a reader who is behind, who is owed the state instead (``lost_presence``)."""
-        if self.state is State.LIVE:
-            self._push(_PRESENCE, frame)
+        if self.state is _LIVE:
+            self._push(frame)
         else:
             self.lost_presence = True
 
     def control(self, frame: Frame) -> None:
         """A welcome, an answer, a reset: never dropped. Who makes answers bounds them: see ``Connection``."""
-        if self.state is not State.CLOSED:
-            self._push(_CONTROL, frame)
+        if self.state is not _CLOSED:
+            self._push(frame)
 
-    def page(self, frames: Sequence[Frame], through: int) -> None:
-        """A page of the log while catching up: everything of the reader's up to ``through``."""
-        if self.state is State.CATCHING_UP:
-            self._flush_now()
-            if frames:
-                self._link.write(frames)
-            self.advance(through)
+    def page(self, chunk: Chunk | None, through: int) -> None:
+        """A page while catching up: everything of the reader's up to ``through``. To be called while writable."""
+        if self.state is _CATCHING_UP:
+            if chunk is not None:
+                self._push(chunk)
+            self._queued_seq = max(self._queued_seq, through)
+            if self._queue is None:
+                self.position = self._queued_seq
 
     def advance(self, seq: int) -> None:
-        """There is nothing of the reader's up to ``seq`` that is retained and was not handed over."""
-        self.position = self._queued_seq = max(self.position, self._queued_seq, seq)
+        """There is nothing of the reader's up to ``seq`` that is retained and was not offered."""
+        self._queued_seq = max(self._queued_seq, seq)
+        if self._queue is None:
+            self.position = self._queued_seq
 
     def go_live(self) -> None:
-        """The reader has everything that the tail has handed out: queue from here on."""
-        if self.state is State.CATCHING_UP:
-            self.state = State.LIVE
+        """The reader was offered everything that the tail has handed out: queue from here on."""
+        if self.state is _CATCHING_UP:
+            self.state = _LIVE
 
     def resume(self) -> None:
         """The transport takes more."""
-        if self._queue:
-            self._flush_now()
+        if self._queue is not None and self._link.writable:
+            self._write(self._queue)
 
     def flush(self) -> None:
         """The end of a tick: write what was queued in it, in one go."""
         self._flush_scheduled = False
-        self._flush_now()
+        queue = self._queue
+        if queue is not None and self._link.writable:
+            self._write(queue)
 
     def close(self) -> None:
         """Take nothing any more and let go of what waits."""
-        self.state = State.CLOSED
-        self._queue.clear()
+        self.state = _CLOSED
+        self._queue = None
         self._queued_bytes = 0
 
-    def _push(self, kind: int, part: Frame | Chunk, last: int = 0) -> None:
-        """``kind``: the first seq of a chunk of durable events, whose last is ``last``; or what cannot be resumed."""
-        size = len(part)
-        if self._queue and self._queued_bytes + size > self._limit and kind != _CONTROL:
+    def _push(self, part: Frame | Chunk, last: int = 0) -> None:
+        """``last``: the last seq of durable events of the tail."""
+        size = len(part.websocket)
+        if self._queue is not None and self._queued_bytes + size > self._setup.limit and part.kind is not Kind.CONTROL:
             # A burst within one tick is no reason to call a reader slow: only one whose transport is full is.
-            self._flush_now()
-            if self._queue:
-                self._overflow(kind)
+            self.resume()
+            if self._queue is not None:
+                self._overflow(part)
                 return
-        # Not before the flush above, which takes what is queued by then as handed over.
+        if self._queue is None:
+            self._queue = [part]
+        else:
+            self._queue.append(part)
+        # Not before the write above, which takes what is queued by then as handed over.
         if last:
             self._queued_seq = last
-        self._queue.append((kind, part))
         self._queued_bytes += size
         if not self._flush_scheduled:
             self._flush_scheduled = True
-            self._schedule(self.flush)
+            self._setup.schedule(self)
 
-    def _overflow(self, kind: int) -> None:
-        if kind < 0:
+    def _overflow(self, newcomer: Frame | Chunk) -> None:
+        if newcomer.kind is not Kind.EVENTS:
             # What may be lost does not push out what may not: only the newcomer goes.
-            self.lost_presence |= kind == _PRESENCE
+            self.lost_presence |= newcomer.kind is Kind.PRESENCE
             return
+        assert self._queue is not None, "an empty outbox takes anything"
         # All of the reader's events before the first that still waits were handed over, however old the last one was.
-        first_unsent = next((waiting for waiting, _ in self._queue if waiting > 0), kind)
+        first_unsent = next(part.first for part in (*self._queue, newcomer) if part.kind is Kind.EVENTS)
         self.position = max(self.position, first_unsent - 1)
-        self.lost_presence |= any(waiting == _PRESENCE for waiting, _ in self._queue)
-        self._queue = deque(item for item in self._queue if item[0] == _CONTROL)
-        self._queued_bytes = sum(len(part) for _, part in self._queue)
+        self.lost_presence |= any(part.kind is Kind.PRESENCE for part in self._queue)
+        self._queue = [part for part in self._queue if part.kind is Kind.CONTROL] or None
+        self._queued_bytes = sum(len(part.websocket) for part in self._queue or ())
         self._queued_seq = self.position
-        self.state = State.CATCHING_UP
-        self._on_behind()
+        self.state = _CATCHING_UP
+        self._setup.on_behind(self.owner)
 
-    def _flush_now(self) -> None:
-        if self._queue and self.state is not State.CLOSED and self._link.is_writable():
-            parts = [part for _, part in self._queue]
-            self._queue.clear()
-            self._queued_bytes = 0
-            self.position = max(self.position, self._queued_seq)
-            self._link.write(parts)
+    def _write(self, queue: list[Frame | Chunk]) -> None:
+        self._queue = None
+        self._queued_bytes = 0
+        if self._queued_seq > self.position:
+            self.position = self._queued_seq
+        self._link.write(queue)

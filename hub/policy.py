@@ -33,12 +33,8 @@ def may(principal: Principal, action: Action, name: Topic) -> bool:
     if principal.admin:
         return True
     if action is Action.SUBSCRIBE:
-        if name in automatic_topics(principal):
-            return True
-        patterns = principal.grants.subscribe
-    else:
-        patterns = principal.grants.publish
-    return any(matches(pattern, name) for pattern in patterns)
+        return name in automatic_topics(principal) or _any_matches(principal.grants.subscribe, name)
+    return _any_matches(principal.grants.publish, name)
 
 
 def require(principal: Principal, action: Action, names: Iterable[Topic]) -> None:
@@ -61,6 +57,11 @@ def matches(pattern: str, name: str) -> bool:
     if _is_reserved(name) and not _is_reserved(pattern):
         return False
     return _compiled(pattern).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=16384)  # A publisher names the same topics again and again.
+def _any_matches(patterns: tuple[str, ...], name: str) -> bool:
+    return any(matches(pattern, name) for pattern in patterns)
 
 
 def check_pattern(pattern: str) -> str:

@@ -1,13 +1,12 @@
 """What a publisher says, and how it becomes a draft: checked, bounded, encoded once.
 
-Over HTTP and over the socket alike. Pure: it is handed the time and the id to use. Knows model, policy and errors.
+Over HTTP and over the socket alike. It is handed the time; ids it makes up. Knows model, policy and errors.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -15,6 +14,7 @@ from pydantic_core import to_json
 
 from hub import policy
 from hub.errors import HubError
+from hub.ids import random_id
 from hub.model import ALL, Draft, Principal, Topic, client_id, timestamp, topic, user_topic
 
 MAX_TARGETS = 10_000
@@ -63,9 +63,11 @@ def make_draft(
     """
     targets = _targets(said.to)
     policy.require(publisher, policy.Action.PUBLISH, targets)
-    event_id = said.id or secrets.token_hex(12)
+    event_id, named = said.id, said.id is not None
+    if event_id is None:
+        event_id = random_id()
     body = b'{"id":%b,"type":%b,"source":"%b","time":"%b","data":%b}' % (
-        to_json(event_id),
+        to_json(event_id) if named else b'"%b"' % event_id.encode(),
         to_json(said.type),
         publisher.source.encode(),
         timestamp(now).encode(),
@@ -76,15 +78,16 @@ def make_draft(
             "event_too_large",
             f"The event has {len(body)} bytes, the hub takes {max_bytes}. Send a link to large content instead.",
         )
+    known = named and said.durable
     return Draft(
         id=event_id,
         topics=targets,
         body=body,
         time=now,
         durable=said.durable,
-        dedupe=f"{publisher.source} {said.id}" if said.id and said.durable else None,
-        fingerprint=_fingerprint(said) if said.id and said.durable else b"",
-        exclude=tuple(client_id(name) for name in said.exclude) + exclude,
+        dedupe=f"{publisher.source} {said.id}" if known else None,
+        fingerprint=_fingerprint(said) if known else b"",
+        exclude=tuple([client_id(name) for name in said.exclude]) + exclude if said.exclude else exclude,
         expires_at=None if said.ttl is None else now + said.ttl,
     )
 
@@ -101,12 +104,14 @@ def _encode_data(data: JsonValue) -> bytes:
 
 
 def _targets(to: Target) -> tuple[Topic, ...]:
-    names = [user_topic(user) for user in to.users] + [topic(name) for name in to.topics]
+    names = [user_topic(user) for user in to.users]
+    if to.topics:
+        names += [topic(name) for name in to.topics]
     if to.all:
         names.append(ALL)
     if not names:
         raise HubError("event_invalid", "to: name at least one of users, topics, all.")
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names)) if len(names) > 1 else (names[0],)
 
 
 def _fingerprint(said: Publication) -> bytes:

@@ -21,7 +21,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
-        self._topics: dict[Topic, set[Session]] = {}
+        # A topic with one subscriber, such as most users' own, has that instead of a set of it.
+        self._topics: dict[Topic, Session | set[Session]] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -44,17 +45,24 @@ class Registry:
     @property
     def subscription_count(self) -> int:
         """Pairs of session and topic."""
-        return sum(len(sessions) for sessions in self._topics.values())
+        return sum(len(some) if isinstance(some, set) else 1 for some in self._topics.values())
+
+    def follows(self, topic: Topic) -> bool:
+        """Whether any session is subscribed to a topic."""
+        return topic in self._topics
 
     def subscribers(self, topic: Topic) -> Collection[Session]:
         """The sessions subscribed to a topic."""
-        return self._topics.get(topic, _NOBODY)
+        some = self._topics.get(topic)
+        if some is None:
+            return _NOBODY
+        return some if isinstance(some, set) else (some,)
 
     def add(self, session: Session) -> None:
         """Enter a session and its topics."""
         self._sessions[session.id] = session
         for topic in session.topics:
-            self._topics.setdefault(topic, set()).add(session)
+            self._put(session, topic)
 
     def remove(self, session: Session) -> bool:
         """Take a session out of everything; whether it was in."""
@@ -66,17 +74,26 @@ class Registry:
 
     def subscribe(self, session: Session, topic: Topic) -> None:
         """Add one topic to a session that is in."""
-        session.topics.add(topic)
-        self._topics.setdefault(topic, set()).add(session)
+        session.topics |= {topic}
+        self._put(session, topic)
 
     def unsubscribe(self, session: Session, topic: Topic) -> None:
         """Take one topic from a session that is in."""
-        session.topics.discard(topic)
+        session.topics -= {topic}
         self._drop(session, topic)
 
+    def _put(self, session: Session, topic: Topic) -> None:
+        some = self._topics.setdefault(topic, session)
+        if isinstance(some, set):
+            some.add(session)
+        elif some is not session:
+            self._topics[topic] = {some, session}
+
     def _drop(self, session: Session, topic: Topic) -> None:
-        sessions = self._topics.get(topic)
-        if sessions is not None:
-            sessions.discard(session)
-            if not sessions:
+        some = self._topics.get(topic)
+        if isinstance(some, set):
+            some.discard(session)
+            if not some:
                 del self._topics[topic]
+        elif some is session:
+            del self._topics[topic]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import ipaddress
 import logging
 import math
@@ -15,26 +16,30 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from hub import ops
-from hub.app import MAX_FRAME, Application
+from hub.app import Application
 from hub.drain import drain
 from hub.errors import HubError
 from hub.hub import Hub
 from hub.notation import url_of
 from hub.settings import Settings
 from hub.transports.http_protocol import HubHttpProtocol
-from hub.transports.protocol import HubProtocol
 
 log = logging.getLogger("hub.server")
 
+_SWITCH_INTERVAL = 0.0002
+"""Seconds for which one thread may keep the interpreter from another. With Python's 5 ms, the thread that writes the
+log waits longer for the interpreter after each commit than for the disk."""
 _KERNEL_BUFFER = 64 * 1024
 """Bytes of one connection that the kernel takes before the network does."""
 
@@ -46,8 +51,10 @@ class StartError(Exception):
 class HubServer(uvicorn.Server):
     """uvicorn, with a drain before the shutdown and an exit code of 0 after SIGTERM and Ctrl-C."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub, drain_timeout: float) -> None:
+    def __init__(self, config: uvicorn.Config, hub: Hub, connections: set[Any], drain_timeout: float) -> None:
+        """``connections``: the set in which they are all to be."""
         super().__init__(config)
+        self.server_state.connections = connections
         self._hub = hub
         self._drain_timeout = drain_timeout
         self.on_started: Callable[[], None] = lambda: None
@@ -81,25 +88,24 @@ def run(settings: Settings) -> int:
     """Serve until a signal comes; the process's exit code. Raises ``StartError``."""
     ops.configure_logging(settings.log_level)
     _raise_file_limit()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     with _data_directory(settings.data_dir), _listening_socket(settings) as sock:
         try:
             application = Application(settings)
             config = uvicorn.Config(
                 application.app,
-                ws=HubProtocol,
-                http=HubHttpProtocol,
-                ws_max_size=MAX_FRAME,
-                # Compression costs several times the CPU of a send, and memory for every connection.
-                ws_per_message_deflate=False,
+                # WebSockets, too: it hands the connection over after the handshake.
+                http=partial(HubHttpProtocol, direct=application.direct()),  # type: ignore[arg-type]
+                ws="none",
                 ws_ping_interval=settings.ping_interval,
-                ws_ping_timeout=settings.ping_interval,
                 lifespan="off",
+                proxy_headers=False,  # The app has its own, with the same proxies for both ways in.
                 access_log=False,
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=math.ceil(settings.drain_timeout) + 1,
             )
-            server = HubServer(config, application.hub, settings.drain_timeout)
+            server = HubServer(config, application.hub, application.connections, settings.drain_timeout)
             with _signals_for(server), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
                 runner.run(_serve(application, server, sock))
         except (OSError, HubError) as error:
@@ -111,6 +117,7 @@ async def _serve(application: Application, server: HubServer, sock: socket.socke
     async with application.running():
         password = await application.identity.bootstrap()
         administrator = await _known_administrator(application)
+        _calm_collector()
         server.on_started = partial(_greet, application, sock, password, administrator)
         await server.serve(sockets=[sock])
     log.info("stopped")
@@ -135,6 +142,14 @@ def _signals_for(server: HubServer) -> Iterator[None]:
     finally:
         for sig, handler in before.items():
             signal.signal(sig, handler)
+
+
+def _calm_collector() -> None:
+    """Python's collector looks for cycles after every 700 new objects: a burst of events makes tens of thousands, none
+    of them in a cycle, and each look would go over many of them. What is there by now stays and is never looked at."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _raise_file_limit() -> None:

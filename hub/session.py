@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hub.model import Principal, Topic
 from hub.outbox import Link, Outbox, State
@@ -24,9 +23,9 @@ class Session:
     address: str
     link: Link
     outbox: Outbox
-    topics: set[Topic]
+    topics: frozenset[Topic]
     opened_at: float
-    id: str = field(default_factory=lambda: "c_" + secrets.token_hex(8))
+    id: str
     version: int = 0
     acked: str | None = None
     _unblocked: asyncio.Future[None] | None = None
@@ -40,6 +39,11 @@ class Session:
     def own_name(self) -> str:
         """This client of this principal, and of nobody else who calls a client the same."""
         return f"{self.principal.source} {self.client}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What an event may exclude this client by."""
+        return frozenset((self.client, self.own_name))
 
     def is_excluded(self, names: Collection[str]) -> bool:
         """Whether an event that excludes these (client ids and ``own_name`` s) is not for this session."""

@@ -142,8 +142,15 @@ class Settings(BaseModel):
     """Connections of this process; a further one is closed with 1013."""
     max_topics: int = Field(128, ge=1, le=1000)
     """Topics of one connection."""
+    trusted_proxies: tuple[notation.Network, ...] = (notation.network("127.0.0.1"), notation.network("::1"))
+    """Addresses and networks of the proxies before the hub: only they are believed whom they speak for
+    (``X-Forwarded-For``)."""
+    compression: bool = False
+    """Whether clients that ask for it get compressed frames (RFC 7692): fewer bytes, several times the CPU an event."""
     outbox_bytes: Bytes = Field(256 * 1024, ge=4096)
     """Bytes that may wait for one connection in the hub; past it the reader reads from the log at its own pace."""
+    recent_bytes: Bytes = Field(64 << 20, ge=1 << 16)
+    """Memory for the newest events: who was away for a moment is served from there, without the disk."""
     stall_timeout: Seconds = Field(30, gt=0)
     """A connection that takes none of the bytes waiting for it for so long is aborted."""
     ping_interval: Seconds = Field(20, gt=0)
@@ -172,6 +179,13 @@ class Settings(BaseModel):
     @classmethod
     def _read_issuers(cls, value: Any) -> Any:
         return read_many(value)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        return tuple(notation.network(one) for one in value) if isinstance(value, list | tuple) else value
 
     @field_validator("log_level", mode="before")
     @classmethod

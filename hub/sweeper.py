@@ -9,8 +9,6 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from hub import wire
-from hub.outbox import State
 from hub.session import Session
 
 if TYPE_CHECKING:
@@ -143,8 +141,5 @@ class Sweeper:
         sessions = list(self._hub.registry)
         for start in range(0, len(sessions), _SLICE):
             for session in sessions[start : start + _SLICE]:
-                outbox = session.outbox
-                if outbox.state is State.LIVE and not outbox.queued_bytes and outbox.position < self._hub.tail:
-                    outbox.advance(self._hub.tail)
-                    outbox.control(wire.cursor_frame(self._hub.cursor(self._hub.tail)))
+                self._hub.refresh_cursor(session)
             await asyncio.sleep(0)

@@ -5,35 +5,45 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 log = logging.getLogger("hub.tick")
 
 _SLICE = 256
-"""Callbacks of one turn. Most are writes to a socket, at some 5 µs each: a broadcast to 50,000 of them must not keep
+"""Flushes of one turn. Most are writes to a socket, at some 5 µs each: a broadcast to 50,000 of them must not keep
 publishers, pings and other topics waiting for more than a millisecond or two at a time."""
 
 
+class Flushable(Protocol):
+    """What has something to do at the end of a turn."""
+
+    def flush(self) -> None:
+        """Do it."""
+
+
 class Tick:
-    """Runs what was added in a turn of the running loop once that is over, in the order of adding, some at a time."""
+    """Flushes what was added in a turn of the running loop once is over: in the order of adding, some at a time."""
 
     def __init__(self) -> None:
-        self._due: deque[Callable[[], None]] = deque()
+        self._due: deque[Flushable] = deque()
+        self._scheduled = False
 
-    def add(self, callback: Callable[[], None]) -> None:
-        """Run the callback after this turn, or a few turns later. One that fails does not keep the others from it."""
-        if not self._due:
+    def add(self, one: Flushable) -> None:
+        """Flush it after this turn, or a few turns later. One that fails does not keep the others from it."""
+        self._due.append(one)
+        if not self._scheduled:
+            self._scheduled = True
             asyncio.get_running_loop().call_soon(self._run)
-        self._due.append(callback)
 
     def _run(self) -> None:
-        for _ in range(min(_SLICE, len(self._due))):
-            # Taken out only afterwards: while one is here, `add` knows that a run is due.
+        due = self._due
+        for _ in range(min(_SLICE, len(due))):
+            one = due.popleft()
             try:
-                self._due[0]()
+                one.flush()
             except Exception:
-                log.exception("a callback failed")
-            finally:
-                self._due.popleft()
-        if self._due:
+                log.exception("a flush failed")
+        if due:
             asyncio.get_running_loop().call_soon(self._run)
+        else:
+            self._scheduled = False

@@ -6,7 +6,9 @@ every receiver shares. See docs/protocol.md, section 3. Knows only model and err
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterable, Sequence
+from enum import Enum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -19,33 +21,89 @@ from hub.publication import Publication
 PROTOCOL = "hub.v1"
 
 ResetReason = Literal["truncated", "replaced"]
+Item = tuple[int, int, "Frame"]
+
+
+class Kind(Enum):
+    """What becomes of something that waits for a reader who is too slow."""
+
+    CONTROL = "control"
+    """It is never dropped."""
+    EVENTS = "events"
+    """Events of the log: dropped, and read from there."""
+    EPHEMERAL = "ephemeral"
+    """Dropped for good."""
+    PRESENCE = "presence"
+    """Dropped; the state is sent later."""
 
 
 class Frame:
-    """One frame from the hub: its JSON, and the same as a whole WebSocket text frame.
+    """One frame from the hub: a whole WebSocket text frame.
 
     Frames of a server are not masked (RFC 6455, 5.1), so that these very bytes go to every receiver.
     """
 
-    __slots__ = ("json", "websocket")
+    __slots__ = ("_deflated", "kind", "websocket")
 
-    def __init__(self, json: bytes) -> None:
-        self.json = json
-        size = len(json)
-        # RFC 6455, 5.2: FIN and opcode 1 (text), then the payload's length in 7, 7+16 or 7+64 bits.
-        if size < 126:
-            header = b"\x81" + size.to_bytes(1)
-        elif size < 65536:
-            header = b"\x81\x7e" + size.to_bytes(2)
-        else:
-            header = b"\x81\x7f" + size.to_bytes(8)
-        self.websocket = header + json
+    def __init__(self, json: bytes, kind: Kind = Kind.CONTROL) -> None:
+        self.websocket = _header(0x81, len(json)) + json
+        self.kind = kind
+        self._deflated: bytes | None = None
+
+    @property
+    def json(self) -> bytes:
+        """The JSON in it."""
+        return self.websocket[_header_size(len(self.websocket)) :]
+
+    @property
+    def deflated(self) -> bytes:
+        """The same frame compressed (RFC 7692, without context takeover): once, for all who want it so.
+
+        A short one is not, since it would hardly get shorter.
+        """
+        if self._deflated is None:
+            json = self.json
+            if len(json) < _DEFLATE_FROM:
+                self._deflated = self.websocket
+            else:
+                packer = zlib.compressobj(wbits=-15)
+                # RFC 7692, 7.2.1: the empty block at the end is left out.
+                packed = (packer.compress(json) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+                self._deflated = _header(0xC1, len(packed)) + packed
+        return self._deflated
+
+    @property
+    def frames(self) -> list[Frame]:
+        """Itself, as a ``Chunk`` has several."""
+        return [self]
+
+    @property
+    def first(self) -> int:
+        """No place in the log: only chunks have one."""
+        return 0
 
     def __len__(self) -> int:
         return len(self.websocket)
 
     def __repr__(self) -> str:
         return f"Frame({self.json[:80]!r})"
+
+
+_DEFLATE_FROM = 128
+"""Bytes of JSON from which on a frame is compressed, where a client wants it."""
+
+
+def _header(first: int, size: int) -> bytes:
+    """RFC 6455, 5.2: FIN, RSV1 and opcode, then the payload's length in 7, 7+16 or 7+64 bits."""
+    if size < 126:
+        return bytes((first, size))
+    if size < 65536:
+        return b"%c\x7e%b" % (first, size.to_bytes(2))
+    return b"%c\x7f%b" % (first, size.to_bytes(8))
+
+
+def _header_size(frame_size: int) -> int:
+    return 2 if frame_size < 128 else 4 if frame_size < 65540 else 10
 
 
 class Chunk:
@@ -55,24 +113,48 @@ class Chunk:
     of the event's topics the frame names, in the publisher's order.
     """
 
-    __slots__ = ("_items", "seqs", "websocket")
+    __slots__ = ("_deflated", "_items", "kind", "seqs", "websocket")
 
-    def __init__(self, items: Sequence[tuple[int, int, Frame]]) -> None:
+    def __init__(self, items: Sequence[Item], kind: Kind = Kind.EVENTS) -> None:
         self._items = items
-        self.seqs = [item[0] for item in items]
-        self.websocket = items[0][2].websocket if len(items) == 1 else b"".join([item[2].websocket for item in items])
+        self._deflated: bytes | None = None
+        self.kind = kind
+        if len(items) == 1:
+            [(seq, _, frame)] = items
+            self.seqs = [seq]
+            self.websocket = frame.websocket
+        else:
+            self.seqs = [item[0] for item in items]
+            self.websocket = b"".join([item[2].websocket for item in items])
+
+    @property
+    def deflated(self) -> bytes:
+        """The compressed frames, joined once."""
+        if self._deflated is None:
+            self._deflated = b"".join([item[2].deflated for item in self._items])
+        return self._deflated
+
+    @property
+    def frames(self) -> list[Frame]:
+        """One by one, for a transport that takes them so."""
+        return [item[2] for item in self._items]
+
+    @property
+    def first(self) -> int:
+        """The seq of the first event."""
+        return self.seqs[0]
 
     def __len__(self) -> int:
         return len(self.websocket)
 
     def after(self, seq: int) -> Chunk:
         """What follows ``seq``; there is something."""
-        return Chunk([item for item in self._items if item[0] > seq])
+        return Chunk([item for item in self._items if item[0] > seq], self.kind)
 
     def without(self, seqs: Collection[int]) -> Chunk | None:
         """All but some; None if nothing is left."""
         left = [item for item in self._items if item[0] not in seqs]
-        return Chunk(left) if left else None
+        return Chunk(left, self.kind) if left else None
 
     def merge(self, other: Chunk) -> Chunk:
         """Both, in order; an event that is in both comes once, under the topic that its publisher named first."""
@@ -81,22 +163,24 @@ class Chunk:
             known = best.get(item[0])
             if known is None or item[1] < known[1]:
                 best[item[0]] = item
-        return Chunk([best[seq] for seq in sorted(best)])
+        return Chunk([best[seq] for seq in sorted(best)], self.kind)
 
 
 # --- From the hub
 
 
-def event_frame(cursor: Cursor, topic: Topic, entry: Entry) -> Frame:
-    """A durable event, as the subscribers of ``topic`` get it."""
+def event_frame(epoch: str, topic: Topic, entry: Entry) -> Frame:
+    """A durable event of the log ``epoch``, as the subscribers of ``topic`` get it."""
     return Frame(
-        b'{"type":"event","cursor":"%b","topic":"%b","event":%b}' % (_ascii(cursor), topic.encode(), entry.body)
+        b'{"type":"event","cursor":"%b:%d","topic":"%b","event":%b}'
+        % (epoch.encode(), entry.seq, topic.encode(), entry.body),
+        Kind.EVENTS,
     )
 
 
 def ephemeral_frame(topic: Topic, body: bytes) -> Frame:
     """An ephemeral event: no cursor."""
-    return Frame(b'{"type":"event","topic":"%b","event":%b}' % (topic.encode(), body))
+    return Frame(b'{"type":"event","topic":"%b","event":%b}' % (topic.encode(), body), Kind.EPHEMERAL)
 
 
 def welcome(
@@ -132,7 +216,8 @@ def presence_state(topic: Topic, users: Iterable[str]) -> Frame:
 
 def presence_change(topic: Topic, user: str, joined: bool) -> Frame:
     """Somebody came or left."""
-    return _frame(type="presence", topic=topic, action="join" if joined else "leave", user=user)
+    fields = {"type": "presence", "topic": topic, "action": "join" if joined else "leave", "user": user}
+    return Frame(to_json(fields), Kind.PRESENCE)
 
 
 def ok(ref: Ref, **fields: Any) -> Frame:
@@ -140,28 +225,28 @@ def ok(ref: Ref, **fields: Any) -> Frame:
     return _frame(type="ok", ref=ref, **fields)
 
 
+def published(ref: Ref, receipt: Receipt, epoch: str) -> Frame:
+    """The same for a ``publish``."""
+    return Frame(b'{"type":"ok","ref":%b,"receipt":%b}' % (to_json(ref), encode_receipt(receipt, epoch)))
+
+
 def error(ref: Ref | None, refusal: HubError) -> Frame:
     """The request ``ref`` (None: a frame that could not be read) was refused. The connection stays open."""
     return _frame(type="error", ref=ref, code=refusal.code, detail=refusal.detail)
 
 
-def receipt_fields(receipt: Receipt, epoch: str) -> dict[str, Any]:
-    """A receipt as JSON fields, for frames and for HTTP alike."""
-    cursor = None if receipt.seq is None else str(Cursor(epoch, receipt.seq))
-    return {
-        "id": receipt.id,
-        "cursor": cursor,
-        "time": timestamp(receipt.time),
-        "duplicate": receipt.duplicate,
-    }
+def encode_receipt(receipt: Receipt, epoch: str) -> bytes:
+    """A receipt as JSON, for frames and for HTTP alike."""
+    return b'{"id":%b,"cursor":%b,"time":"%b","duplicate":%b}' % (
+        to_json(receipt.id),
+        b"null" if receipt.seq is None else b'"%b:%d"' % (epoch.encode(), receipt.seq),
+        timestamp(receipt.time).encode(),
+        b"true" if receipt.duplicate else b"false",
+    )
 
 
 def _frame(**fields: Any) -> Frame:
     return Frame(to_json(fields))
-
-
-def _ascii(value: object) -> bytes:
-    return str(value).encode("ascii")
 
 
 # --- From the client

@@ -39,9 +39,6 @@ class FakeLink:
                 self.writable = False
                 self.on_full()
 
-    def is_writable(self) -> bool:
-        return self.writable
-
     def pending(self) -> int:
         return self.held
 

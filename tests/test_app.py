@@ -22,6 +22,7 @@ from tests.transports.raw import RawSocket
 
 # What somebody without a token may have. Whatever else there is, or will be, refuses them.
 OPEN = {
+    "GET /v1/ws",  # Says that it is for WebSockets.
     "GET /",
     "GET /docs",
     "GET /openapi.json",
@@ -83,7 +84,7 @@ async def anonymous_socket(hub: HubProcess, path: str) -> tuple[int, str]:
 def test_the_open_routes_are_there(app: FastAPI, shared_hub: HubProcess) -> None:
     for method, path in routes(app):
         if method == "GET" and f"{method} {path}" in OPEN:
-            assert shared_hub.http.get(path).status_code == 200
+            assert shared_hub.http.get(path).status_code == (426 if path == "/v1/ws" else 200)
 
 
 def test_administration_is_for_administrators(app: FastAPI, shared_hub: HubProcess) -> None:

@@ -12,7 +12,7 @@ from hub.hub import Hub
 from hub.model import Entry, Page, Topic
 from hub.outbox import State
 
-from .test_seam import Reader, make_hub, publish
+from .test_seam import Reader, forget, make_hub, publish
 
 pytestmark = pytest.mark.anyio
 
@@ -24,6 +24,7 @@ async def resuming(hub: Hub) -> Reader:
     await asyncio.sleep(0)
     reader.disconnect(lose=False)
     await publish(hub, 1, ["a"])
+    forget(hub)
     reader.connect()
     return reader
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.fanout import Fanout
-from hub.model import Cursor, Draft, Entry, Principal, Topic
-from hub.outbox import Outbox
+from hub.model import Draft, Entry, Principal, Topic
+from hub.outbox import Outbox, Setup
+from hub.recent import Recent
 from hub.registry import Registry
 from hub.session import Session
+from hub.tick import Flushable
 
 from .fakes import FakeLink
 
@@ -25,22 +26,25 @@ class Bench:
     """Sessions of given topics on fake links."""
 
     def __init__(self, *follows: set[Topic]) -> None:
-        self.due: list[Callable[[], None]] = []
+        self.due: list[Flushable] = []
         self.registry = Registry()
-        self.fanout = Fanout(self.registry, lambda seq: Cursor("e", seq), self.due.append)
+        self.recent = Recent(1 << 20)
+        self.recent.start("e", 0)
+        self.fanout = Fanout(self.registry, self.recent, lambda: "e", self.due.append)
+        setup = Setup(1 << 20, self.due.append, lambda owner: None)
         self.links = []
         for number, topics in enumerate(follows):
             link = FakeLink()
-            outbox = Outbox(
-                link, position=0, limit=1 << 20, live=True, schedule=self.due.append, on_behind=lambda: None
-            )
+            outbox = Outbox(link, setup, position=0, live=True)
             principal = Principal(f"u{number}", "user", "s", 0)
-            self.registry.add(Session(principal, f"client-{number}", "test", link, outbox, set(topics), 0))
+            self.registry.add(
+                Session(principal, f"client-{number}", "test", link, outbox, frozenset(topics), 0, f"c_{number}")
+            )
             self.links.append(link)
 
     def tick(self) -> None:
         while self.due:
-            self.due.pop(0)()
+            self.due.pop(0).flush()
 
     def got(self, number: int) -> list[tuple[str, Any]]:
         """(topic, data) of each event that a session was sent."""

@@ -290,11 +290,13 @@ def test_an_upload_under_way_does_not_hold_it(tmp_path: Path) -> None:
     hub = HubProcess(tmp_path, drain_timeout=1, ping_interval=60).start()
     try:
         with (
+            socket.create_connection(("127.0.0.1", hub.port)) as publish,
             socket.create_connection(("127.0.0.1", hub.port)) as upload,
             socket.create_connection(("127.0.0.1", hub.port)) as silent,
         ):
             head = "".join(f"{name}: {value}\r\n" for name, value in hub.admin_headers().items())
-            upload.sendall(f"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n{head}\r\n{{".encode())
+            publish.sendall(f"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n{head}\r\n{{".encode())
+            upload.sendall(f"POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n{head}\r\n{{".encode())
             silent.sendall(b"GET / HT")
             wait_until(lambda: hub.metrics()["hub_tasks"] > 4)
             began = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -12,10 +13,15 @@ from hub.tick import Tick
 pytestmark = pytest.mark.anyio
 
 
+class Due:
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.flush = callback
+
+
 async def test_callbacks_run_after_the_turn_in_order() -> None:
     tick, ran = Tick(), []
     for number in range(3):
-        tick.add(lambda number=number: ran.append(number))
+        tick.add(Due(lambda number=number: ran.append(number)))
     assert ran == []
     await asyncio.sleep(0)
     assert ran == [0, 1, 2]
@@ -23,8 +29,8 @@ async def test_callbacks_run_after_the_turn_in_order() -> None:
 
 async def test_one_that_fails_keeps_nobody_from_it(caplog: pytest.LogCaptureFixture) -> None:
     tick, ran = Tick(), []
-    tick.add(lambda: 1 / 0)
-    tick.add(lambda: ran.append(1))
+    tick.add(Due(lambda: 1 / 0))
+    tick.add(Due(lambda: ran.append(1)))
     with caplog.at_level(logging.ERROR):
         await asyncio.sleep(0)
     assert ran == [1]
@@ -36,13 +42,13 @@ async def test_a_callback_may_add_another() -> None:
 
     def first() -> None:
         ran.append(1)
-        tick.add(lambda: ran.append(2))
+        tick.add(Due(lambda: ran.append(2)))
 
-    tick.add(first)
+    tick.add(Due(first))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert ran == [1, 2]
-    tick.add(lambda: ran.append(3))
+    tick.add(Due(lambda: ran.append(3)))
     await asyncio.sleep(0)
     assert ran == [1, 2, 3]
 
@@ -50,7 +56,7 @@ async def test_a_callback_may_add_another() -> None:
 async def test_many_let_others_in_between() -> None:
     tick, ran = Tick(), []
     for number in range(5000):
-        tick.add(lambda number=number: ran.append(number))
+        tick.add(Due(lambda number=number: ran.append(number)))
     turns = 0
     while len(ran) < 5000:
         await asyncio.sleep(0)

@@ -16,7 +16,7 @@ from websockets.protocol import Protocol as ReferenceProtocol
 
 from hub import wire
 from hub.errors import TABLE, HubError
-from hub.model import Cursor, Entry, Topic
+from hub.model import Entry, Topic
 
 VECTORS = Path(__file__).parent / "vectors" / "wire"
 
@@ -82,7 +82,7 @@ def test_a_frame_is_what_a_websocket_client_reads(size: int) -> None:
 
 def test_an_event_frame_is_the_stored_body_with_its_place() -> None:
     body = b'{"id":"1","type":"t","source":"user:a","time":"2026-01-01T00:00:00.000Z","data":{"n":1}}'
-    frame = wire.event_frame(Cursor("abc", 7), Topic("orders:7"), Entry(7, (Topic("orders:7"),), body))
+    frame = wire.event_frame("abc", Topic("orders:7"), Entry(7, (Topic("orders:7"),), body))
     assert json.loads(frame.json) == {
         "type": "event",
         "cursor": "abc:7",

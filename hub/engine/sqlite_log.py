@@ -162,6 +162,11 @@ def _entry(seq: int, topics: str, body: bytes, exclude: str | None, expires_at: 
     return Entry(seq, tuple(json.loads(topics)), body, tuple(json.loads(exclude)) if exclude else (), expires_at)
 
 
+def _names(names: Sequence[str]) -> str:
+    """A JSON array. No name of a topic or a client has a character that JSON would escape: see ``hub.model``."""
+    return '["' + '","'.join(names) + '"]'
+
+
 def _head(connection: sqlite3.Connection, floor: int) -> int:
     return max(connection.execute("SELECT max(seq) FROM entry").fetchone()[0] or 0, floor)
 
@@ -225,7 +230,7 @@ class Group:
         connection.executemany(
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (e.seq, t, json.dumps(e.topics), e.body, json.dumps(e.exclude) if e.exclude else None, e.expires_at)
+                (e.seq, t, _names(e.topics), e.body, _names(e.exclude) if e.exclude else None, e.expires_at)
                 for e, t in zip(self.entries, self._times, strict=True)
             ],
         )

@@ -1,9 +1,9 @@
 """A WebSocket connection after its handshake: the lean object that the transport, the outbox and the session share.
 
-The handshake goes through uvicorn and the app's route like any request; then the connection is detached from both
-(``hub.transports.protocol``), so that an idle one is this object and its session, without a task, a queue, a timer or a
-parser. Frames that come in are rare (a pong, now and then a request): the ``websockets`` library's sans-I/O protocol
-reads them, made when bytes arrive and let go when they were whole frames.
+It takes the transport over from the HTTP protocol that read the handshake (``hub.transports.http_protocol``), so that
+an idle connection is this object and its session, without a task, a queue, a timer or a parser. Frames that come in are
+rare (a pong, now and then a request): the ``websockets`` library's sans-I/O protocol reads them, made when bytes arrive
+and let go when they were whole frames.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from websockets.protocol import OPEN, SERVER, Protocol
 from hub import wire
 from hub.hub import Hub
 from hub.session import Session
+from hub.transports.upgrade import inflater
 
 log = logging.getLogger("hub.websocket")
 
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_around",
         "_closing",
         "_cut_off",
+        "_deflate",
         "_ended",
         "_fragments",
         "_heard",
@@ -67,13 +69,15 @@ class Connection(asyncio.Protocol):
         "_session",
         "_transport",
         "_worker",
-        "_writable",
         "_written",
+        "writable",
     )
 
-    def __init__(self, transport: asyncio.Transport, around: Surroundings) -> None:
+    def __init__(self, transport: asyncio.Transport, around: Surroundings, *, deflate: bool = False) -> None:
+        """``deflate``: the handshake agreed on compression (RFC 7692) without context takeover."""
         self._transport = transport
         self._around = around
+        self._deflate = deflate
         self._session: Session | None = None
         self._parser: Protocol | None = None
         # Bytes given to the parser that are not accounted for by whole frames yet.
@@ -86,7 +90,7 @@ class Connection(asyncio.Protocol):
         # How it ended, for the log.
         self._ended: str | None = None
         self._heard = True
-        self._writable = True
+        self.writable = True
         self._written = 0
         self._reading = True
         self._closing = False
@@ -104,13 +108,14 @@ class Connection(asyncio.Protocol):
     def write(self, parts: Sequence[wire.Frame | wire.Chunk]) -> None:
         """See ``Link``. After the connection ended or said goodbye, frames go nowhere."""
         if not self._closing:
-            data = parts[0].websocket if len(parts) == 1 else b"".join([part.websocket for part in parts])
+            if self._deflate:
+                data = b"".join([part.deflated for part in parts])
+            elif len(parts) == 1:
+                data = parts[0].websocket
+            else:
+                data = b"".join([part.websocket for part in parts])
             self._written += len(data)
             self._transport.write(data)
-
-    def is_writable(self) -> bool:
-        """See ``Link``."""
-        return self._writable
 
     def pending(self) -> int:
         """See ``Link``."""
@@ -152,6 +157,8 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if parser is None:
             parser = self._parser = Protocol(SERVER, state=OPEN, max_size=self._around.max_size)
+            if self._deflate:
+                parser.extensions = [inflater()]
             self._open_bytes = 0
         self._open_bytes += len(data)
         parser.receive_data(data)
@@ -170,7 +177,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         elif answer and not self._closing:
             self._transport.write(answer)
-        if self._open_bytes == 0 and self._fragments is None:
+        # What was compressed does not tell how long it was on the wire: there, the parser stays.
+        if self._open_bytes == 0 and self._fragments is None and not self._deflate:
             self._parser = None
 
     def eof_received(self) -> None:
@@ -178,14 +186,14 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The transport is full: a peer that does not read is not read, or its pings alone would fill the memory."""
-        self._writable = False
+        self.writable = False
         self._read(False)
         if self._session is not None:
             self._around.hub.blocked(self._session)
 
     def resume_writing(self) -> None:
         """The transport takes more."""
-        self._writable = True
+        self.writable = True
         self._read(self._worker is None)
         if self._session is not None:
             self._around.hub.unblocked(self._session)
@@ -217,7 +225,7 @@ class Connection(asyncio.Protocol):
         self._cut_off = asyncio.get_running_loop().call_later(_GOODBYE, self._transport.abort)
 
     def _read(self, wanted: bool) -> None:
-        wanted = wanted and (self._writable or self._closing)
+        wanted = wanted and (self.writable or self._closing)
         if wanted is not self._reading and not self._transport.is_closing():
             self._reading = wanted
             if wanted:
@@ -266,7 +274,7 @@ class Connection(asyncio.Protocol):
         try:
             while session is not None and self._inbox and await session.until_writable():
                 session.outbox.resume()
-                if not self._writable:
+                if not self.writable:
                     continue
                 answer = await self._around.answer(session, self._inbox.popleft())
                 if answer is not None:

@@ -44,7 +44,7 @@ class Dialogue:
             case wire.Publish():
                 exclude = () if request.echo else (session.own_name,)
                 [receipt] = await hub.publish(session.principal, [request.event], exclude=exclude)
-                return wire.ok(request.ref, receipt=wire.receipt_fields(receipt, hub.engine.epoch))
+                return wire.published(request.ref, receipt, hub.engine.epoch)
             case wire.Auth():
                 hub.renew(session, await admit(self._authenticate, request.token))
                 return wire.ok(request.ref, expires=session.principal.expires_at, topics=sorted(session.topics))

@@ -1,18 +1,31 @@
-"""The hub's own uvicorn HTTP protocol: a request has a bounded head and a bounded time, an answer too.
+"""The hub's own uvicorn HTTP protocol: bounded heads, bounded waits, and a short way for what is asked most.
 
 uvicorn's waits without end for a request that does not go on, keeps a head of any length in memory, and holds an
-answer for a client that does not read it: a few thousand such connections and nobody else gets in. Knows uvicorn and
-how a problem is said, nothing of the hub.
+answer for a client that does not read it: a few thousand such connections and nobody else gets in. Publishing and the
+WebSocket handshake it hands to ``Direct``; everything else takes uvicorn's way to the app.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from hub.errors import HubError
+from hub.errors import HubError, NotYet
+from hub.model import Principal
+from hub.transports import door, upgrade
+from hub.transports.connection import Connection
+from hub.transports.direct import Direct
+from hub.transports.door import Handshake
+from hub.transports.middleware import API_HEADERS
 from hub.transports.problem import render
+from hub.transports.upgrade import Upgrade
+
+log = logging.getLogger("hub.http")
 
 MAX_HEAD = 32 * 1024
 """Bytes of a request line and its headers. A token has at most 4 KiB."""
@@ -20,9 +33,36 @@ _PATIENCE = 20.0
 _LAST_WORDS = 1.0
 """Seconds that a request has to become whole, and an answer to be read, once the server stops."""
 
+_DOOR = door.PATH.encode()
+_SECURITY = b"".join(b"%b: %b\r\n" % (name.lower().encode(), value.encode()) for name, value in API_HEADERS.items())
+_OK = STATUS_LINE[200] + b"content-type: application/json\r\n" + _SECURITY
+
 
 class _TooLong(Exception):
     """The head is over its limit."""
+
+
+class _Nobody:
+    """In the place of the event on which a request that goes to the app waits."""
+
+    def set(self) -> None:
+        pass
+
+
+class _Publish:
+    """A publish under way, in the place of uvicorn's cycle, so that requests behind it wait for it."""
+
+    __slots__ = ("body", "caller", "disconnected", "keep_alive", "more_body", "refusal", "response_complete")
+
+    message_event = _Nobody()
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.response_complete = self.disconnected = False
+        self.more_body = True
+        self.body = b""
+        self.caller: Principal | None = None
+        self.refusal: HubError | None = None
 
 
 class HubHttpProtocol(HttpToolsProtocol):
@@ -32,6 +72,14 @@ class HubHttpProtocol(HttpToolsProtocol):
     reading of the answer, have to make progress within that time. How long the application takes is its own affair.
     """
 
+    cycle: Any
+
+    def __init__(self, *args: Any, direct: Direct, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._direct = direct
+        self._defaults: list[tuple[bytes, bytes]] = []
+        self._ok = b""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch."""
         super().connection_made(transport)
@@ -40,9 +88,14 @@ class HubHttpProtocol(HttpToolsProtocol):
         """Bytes of the head so far."""
         self._in_head = self._in_request = False
         self._too_long = False
+        self._is_handshake = False
+        # What a client sent behind its handshake without waiting for the answer.
+        self._early = b""
         # None: nothing is waited for. A new connection is to say something, too.
         self._head_since: float | None = self.loop.time()
         self._heard = self._unsent_since = self.loop.time()
+        # Since when there is no request; None: there is, or uvicorn's own timer runs.
+        self._idle_since: float | None = None
         self._unsent = 0
         self._watch = self.loop.call_later(self._patience / 2, self._look)
 
@@ -50,11 +103,6 @@ class HubHttpProtocol(HttpToolsProtocol):
         """Watch no more."""
         self._watch.cancel()
         super().connection_lost(exc)
-
-    def handle_websocket_upgrade(self) -> None:
-        """From here on it is another protocol's connection."""
-        self._watch.cancel()
-        super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
         """The server stops: what the application still has to say is waited for, the client no longer."""
@@ -64,9 +112,26 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take it if the request's head is not too long by now."""
+        if self.transport.is_closing():
+            return  # It was refused, and what follows is of no interest.
+        if self._is_handshake:
+            self._early += data
+            if len(self._early) > MAX_HEAD:
+                self.transport.abort()
+            return
         if self.cycle is None or not self.cycle.response_complete:
             self._heard = self.loop.time()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgraded:
+            if self._is_handshake:
+                self._early = data[upgraded.args[0] :]
+                self._open()
+            return
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
         if self._in_head:
             # The parser keeps a line until it is complete, so that only what came in can be counted.
             self._head += len(data)
@@ -80,37 +145,198 @@ class HubHttpProtocol(HttpToolsProtocol):
         self._in_head = self._in_request = True
         self._head = 0
         self._head_since = self._heard = self.loop.time()
+        self._idle_since = None
 
     def on_headers_complete(self) -> None:
         """Its head is there."""
         self._in_head, self._head_since = False, None
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+        if len(self.url) + sum([len(name) + len(value) for name, value in self.headers]) > MAX_HEAD:
             self._too_long = True
-            raise _TooLong  # The parser stops, and uvicorn answers with send_400_response.
+            raise _TooLong  # The parser stops, and what is sent then is send_400_response.
+        if self.cycle is None or self.cycle.response_complete:
+            if self.parser.should_upgrade() and self._get_upgrade() == b"websocket" and self._path == _DOOR:
+                self._is_handshake = True
+                return
+            if self._direct.takes(self.parser.get_method(), self.url, self.headers) and self._begin_publish():
+                return
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # To what nobody here speaks, or not at this address: answered as if it had not asked (RFC 9110, 7.8). The
+            # parser takes no more requests behind it.
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if type(self.cycle) is _Publish:
+            if self.cycle.refusal is None:
+                self.cycle.body = self.cycle.body + body if self.cycle.body else body
+        elif not self._is_handshake:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """It is there as a whole."""
         self._in_request = False
-        super().on_message_complete()
+        if type(self.cycle) is _Publish:
+            if self.cycle.more_body:
+                self.cycle.more_body = False
+                self._publish(self.cycle)
+        elif not self._is_handshake:
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be read with a problem (RFC 9457), and end the connection."""
-        refusal = (
+        self._refuse(
             HubError("head_too_large", f"A request's head may have {MAX_HEAD} bytes.")
             if self._too_long
             else HubError("http_invalid")
         )
-        answer = render(refusal)
-        head = [STATUS_LINE[answer.status_code], *(b"%b: %b\r\n" % h for h in self.server_state.default_headers)]
-        head += [b"%b: %b\r\n" % header for header in answer.raw_headers]
-        self.transport.write(b"".join(head) + b"connection: close\r\n\r\n" + bytes(answer.body))
-        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """A client that does not read its answers is not read either: it may send requests without end."""
+        super().pause_writing()
+        if type(self.cycle) is _Publish:
+            self.flow.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has read much of what waited. Looking at what waits would not tell: the application adds to it."""
         super().resume_writing()
         self._unsent_since = self.loop.time()
+        if type(self.cycle) is _Publish and self.cycle.response_complete:
+            self.flow.resume_reading()
+
+    # --- Publishing
+
+    def _begin_publish(self) -> bool:
+        """Whether it can be answered here: not if it has to be waited for who calls."""
+        cycle = _Publish(keep_alive=self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive())
+        try:
+            # Before the body: nothing is kept of what a stranger sends.
+            cycle.caller = self._direct.caller(self.headers)
+        except NotYet:
+            return False
+        except HubError as refusal:
+            cycle.refusal = refusal
+        self.cycle = cycle
+        return True
+
+    def _publish(self, cycle: _Publish) -> None:
+        try:
+            if cycle.refusal is not None:
+                raise cycle.refusal
+            assert cycle.caller is not None, "a caller who is not refused is known"
+            answer = self._direct.publish(cycle.caller, cycle.body)
+        except Exception as error:
+            self._answer_failure(cycle, error)
+            return
+        cycle.body = b""
+        if isinstance(answer, bytes):
+            self._answer(cycle, answer)
+        else:
+            task = self.loop.create_task(self._answer_later(cycle, answer))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+
+    async def _answer_later(self, cycle: _Publish, answer: Awaitable[bytes]) -> None:
+        try:
+            body = await answer
+        except Exception as error:
+            self._answer_failure(cycle, error)
+        else:
+            self._answer(cycle, body)
+
+    def _answer(self, cycle: _Publish, body: bytes) -> None:
+        defaults = self.server_state.default_headers
+        if defaults is not self._defaults:  # uvicorn makes them anew each second, for the date.
+            self._defaults = defaults
+            self._ok = _OK + b"".join([b"%b: %b\r\n" % header for header in defaults])
+        end = b"" if cycle.keep_alive else b"connection: close\r\n"
+        self._end(cycle, b"%bcontent-length: %d\r\n%b\r\n%b" % (self._ok, len(body), end, body))
+
+    def _answer_failure(self, cycle: _Publish, error: Exception) -> None:
+        if not isinstance(error, HubError):
+            log.error("a publish failed", exc_info=error)
+            error = HubError("internal")
+            cycle.keep_alive = False
+        elif error.kind.status >= 500:
+            self._direct.tell(error)
+        self._end(cycle, self._problem(error, keep_alive=cycle.keep_alive))
+
+    def _end(self, cycle: _Publish, answer: bytes) -> None:
+        cycle.response_complete = True
+        if self.transport.is_closing():
+            return
+        self.transport.write(answer)
+        if cycle.keep_alive:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """uvicorn's, but for the timer of a connection that is kept: whoever watches it anyway sees that it is idle."""
+        if self.pipeline or type(self.cycle) is not _Publish:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()
+        if not self.flow.write_paused:
+            self.flow.resume_reading()
+
+    def _problem(self, refusal: HubError, *, keep_alive: bool) -> bytes:
+        answer = render(refusal)
+        head = [STATUS_LINE[answer.status_code], *(b"%b: %b\r\n" % h for h in self.server_state.default_headers)]
+        head += [b"%b: %b\r\n" % header for header in answer.raw_headers]
+        if not keep_alive:
+            head.append(b"connection: close\r\n")
+        return b"".join(head) + _SECURITY + b"\r\n" + bytes(answer.body)
+
+    def _refuse(self, refusal: HubError) -> None:
+        self.transport.write(self._problem(refusal, keep_alive=False))
+        self.transport.close()
+
+    # --- The way into the live stream
+
+    @property
+    def _path(self) -> bytes:
+        return self.url.partition(b"?")[0]
+
+    def _open(self) -> None:
+        """From here on it is a WebSocket, or nothing."""
+        direct = self._direct
+        peer = self.client[0] if self.client else None
+        handshake = Handshake(self.url.partition(b"?")[2], self.headers, direct.proxies.client(peer, self.headers))
+        try:
+            if self.parser.get_method() != b"GET" or self.parser.get_http_version() != "1.1":
+                raise HubError("http_invalid", "A WebSocket begins with a GET of HTTP/1.1 (RFC 6455, 4.1).")
+            accepted = upgrade.accept(handshake, compression=direct.compression)
+        except HubError as refusal:
+            self._refuse(refusal)
+            return
+        try:
+            caller = direct.door.identify(handshake)
+        except NotYet as wait:
+            task = self.loop.create_task(self._enter_later(handshake, accepted, wait))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+        else:
+            self._enter(handshake, accepted, caller)
+
+    async def _enter_later(self, handshake: Handshake, accepted: Upgrade, wait: NotYet) -> None:
+        caller = await self._direct.door.wait_and_identify(handshake, wait)
+        if not self.transport.is_closing():
+            self._enter(handshake, accepted, caller)
+
+    def _enter(self, handshake: Handshake, accepted: Upgrade, caller: Principal | HubError) -> None:
+        self._watch.cancel()
+        self.connections.discard(self)
+        self.transport.write(accepted.head)
+        connection = Connection(self.transport, self._direct.around, deflate=accepted.deflate)
+        self.transport.set_protocol(connection)
+        session = self._direct.door.enter(handshake, caller, connection)
+        if session is not None:
+            connection.begin(session, self._early)
+
+    # --- The watch
 
     def _give_up(self) -> None:
         if self._in_request or self.transport.get_write_buffer_size():
@@ -128,5 +354,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         answer_late = size > 0 and now - self._unsent_since > self._patience
         if head_late or body_late or answer_late:
             self.transport.abort()
+        elif self._idle_since is not None and now - self._idle_since > self.timeout_keep_alive:
+            self.transport.close()
         else:
             self._watch = self.loop.call_later(self._patience / 2, self._look)

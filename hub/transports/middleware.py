@@ -16,8 +16,13 @@ _PAGE_POLICY = (
 )
 # Swagger UI starts from an inline script and sets inline styles.
 _DOCS_POLICY = _PAGE_POLICY.replace("-src 'self';", "-src 'self' 'unsafe-inline';", 2)
-_API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-
+API_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""On every answer of the API; pages have another policy."""
 
 _SMALL = 64 * 1024
 
@@ -70,15 +75,14 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        policy = _API_POLICY if path.startswith("/v1/") else _DOCS_POLICY if path.startswith("/docs") else _PAGE_POLICY
+        policy = None if path.startswith("/v1/") else _DOCS_POLICY if path.startswith("/docs") else _PAGE_POLICY
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = policy
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                headers["Cross-Origin-Opener-Policy"] = "same-origin"
+                headers.update(API_HEADERS)
+                if policy is not None:
+                    headers["Content-Security-Policy"] = policy
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -73,9 +73,9 @@ def render(error: HubError) -> JSONResponse:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the app a problem."""
-    tell = _Teller()
+def install(app: FastAPI, tell: Teller | None = None) -> None:
+    """Make every error of the app a problem. ``tell`` says in the log which requests the hub failed."""
+    tell = tell or Teller()
 
     @app.exception_handler(HubError)
     async def refused(_: Request, error: Exception) -> JSONResponse:
@@ -118,7 +118,7 @@ def install(app: FastAPI) -> None:
         return response
 
 
-class _Teller:
+class Teller:
     """Says in the log that requests fail, without a line for each of them."""
 
     _PAUSE = 10.0

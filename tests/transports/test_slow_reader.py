@@ -25,7 +25,12 @@ KERNEL = 4096
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     hub = HubProcess(
-        tmp_path_factory.mktemp("slow"), stall_timeout=1.5, ping_interval=5, outbox_bytes=65536, presence_grace=0
+        tmp_path_factory.mktemp("slow"),
+        stall_timeout=1.5,
+        ping_interval=5,
+        outbox_bytes=65536,
+        recent_bytes=65536,
+        presence_grace=0,
     )
     try:
         hub.start().add_user("alice", subscribe=["news", "chat:*"])

@@ -1,0 +1,140 @@
+"""A connection through plain ASGI: what serves the live stream where another server than the hub's runs the app.
+
+It costs a task and a queue, and it cannot abort: ASGI has no way to cut a connection, and its ``close`` may wait for a
+peer that does not read. Pings are that server's. Otherwise it keeps the same promises as ``Connection``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from starlette.types import Message, Receive, Send
+
+from hub.session import Session
+from hub.transports.connection import Surroundings
+from hub.wire import Chunk, Frame
+
+log = logging.getLogger("hub.websocket")
+
+_HIGH_WATER = 64 * 1024
+"""Bytes that may wait here before more is held back."""
+_GOODBYE = 5.0
+"""Seconds for what waits, and the peer's answer to a close frame, before the request is given up."""
+
+
+class AsgiLink:
+    """One WebSocket; it is the ``Link`` of its session."""
+
+    def __init__(self, send: Send, receive: Receive, around: Surroundings) -> None:
+        self.writable = True
+        self._send = send
+        self._receive = receive
+        self._around = around
+        self._session: Session | None = None
+        self._waiting: deque[Frame] = deque()
+        self._waiting_bytes = 0
+        self._taken = 0
+        self._news = asyncio.Event()
+        self._goodbye: Message | None = None
+        self._over = asyncio.Event()
+        self._ended = "lost"
+
+    # --- hub.outbox.Link
+
+    def write(self, parts: Sequence[Frame | Chunk]) -> None:
+        """See ``Link``."""
+        if self._goodbye is None:
+            for part in parts:
+                self._waiting += part.frames
+                self._waiting_bytes += len(part)
+            if self.writable and self._waiting_bytes > _HIGH_WATER:
+                self.writable = False
+                if self._session is not None:
+                    self._around.hub.blocked(self._session)
+            self._news.set()
+
+    def pending(self) -> int:
+        """See ``Link``."""
+        return self._waiting_bytes
+
+    def taken(self) -> int:
+        """See ``Link``: what the server has taken, which may hold some of it."""
+        return self._taken
+
+    def close(self, code: int, reason: str) -> None:
+        """See ``Link``."""
+        if self._goodbye is None:
+            self._goodbye = {"type": "websocket.close", "code": code, "reason": reason}
+            self._ended = f"{code} {reason!r}"
+            self._news.set()
+            asyncio.get_running_loop().call_later(_GOODBYE, self._over.set)
+
+    def abort(self) -> None:
+        """See ``Link``: as near as ASGI comes to it."""
+        self._ended = "cut off"
+        self._over.set()
+
+    def ping(self) -> bool:
+        """See ``Link``: the server asks, and ends what does not answer."""
+        return True
+
+    # --- The request
+
+    async def run(self, session: Session | None) -> None:
+        """Serve the connection until it ends; without a session, say goodbye."""
+        self._session = session
+        work = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
+        over = asyncio.create_task(self._over.wait())
+        try:
+            done, _ = await asyncio.wait((*work, over), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if (failure := task.exception()) is not None:
+                    log.error("a connection of %s failed", session.id if session else "nobody", exc_info=failure)
+        finally:
+            for task in (*work, over):
+                task.cancel()
+            if session is not None:
+                self._around.hub.close(session)
+                log.info("closed %s of %s: %s", session.id, session.principal.source, self._ended)
+
+    async def _write(self) -> None:
+        # A peer that is gone is told of by `receive`; servers differ in whether `send` raises, too.
+        with contextlib.suppress(OSError):
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while self._waiting:
+                    frame = self._waiting.popleft()
+                    await self._send({"type": "websocket.send", "text": frame.json.decode()})
+                    self._waiting_bytes -= len(frame)
+                    self._taken += len(frame)
+                    if not self.writable and self._waiting_bytes <= _HIGH_WATER // 2:
+                        self.writable = True
+                        if self._session is not None:
+                            self._around.hub.unblocked(self._session)
+                if self._goodbye is not None:
+                    await self._send(self._goodbye)
+                    break
+        await self._over.wait()
+
+    async def _read(self) -> None:
+        while (message := await self._receive())["type"] == "websocket.receive":
+            session = self._session
+            if session is None or self._goodbye is not None or not await session.until_writable():
+                continue
+            text = message.get("text")
+            size = len(text.encode()) if text is not None else len(message.get("bytes") or b"")
+            if size > self._around.max_size:
+                self.close(1009, f"over {self._around.max_size} bytes")
+                continue
+            # What waits goes first, as in `Connection`: an answer that names a cursor stands behind all up to it.
+            session.outbox.resume()
+            answer = await self._around.answer(session, text)
+            if answer is not None:
+                session.outbox.control(answer)
+        if self._goodbye is None:
+            self._ended = f"{message.get('code', 1005)} {message.get('reason') or ''!r}"
