@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+PASSWORD = "correct horse"
+"""Of the users whom ``secret`` makes."""
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +75,24 @@ def client_of(hub: HubProcess, **variables: str) -> dict[str, str]:
 def command(*arguments: str) -> list[str]:
     """The command line of a command in a process of its own."""
     return [sys.executable, "-m", "hub", *arguments]
+
+
+@pytest.fixture(scope="module")
+def secret(hub: HubProcess) -> str:
+    """Of the service ``shop``; and there are the users alice and bob."""
+    for name in ("alice", "bob"):
+        subprocess.run(
+            command("user", "add", name, "--subscribe", "news", "--publish", "news", "--password-stdin"),
+            input=PASSWORD + "\n", text=True, env=client_of(hub), check=True, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    made = subprocess.run(
+        command("service", "add", "shop"), text=True, env=client_of(hub), check=True, capture_output=True
+    )
+    return made.stdout.strip()
+
+
+@pytest.fixture
+def as_shop(hub: HubProcess, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_URL", hub.url)
+    monkeypatch.setenv("HUB_SERVICE_ID", "shop")
+    monkeypatch.setenv("HUB_SERVICE_SECRET", secret)
