@@ -78,7 +78,7 @@ tests/identity/provider/node_modules/.installed: tests/identity/provider/package
 .PHONY: constraints
 constraints: ## Renew constraints.txt from what the package index has now
 	@rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints
-	@$(VENV)-constraints/bin/python -m pip --quiet install -e clients/python -e '.[test]'
+	@$(VENV)-constraints/bin/python -m pip --quiet install -e clients/python -e '.[test,bench]'
 	@{ echo "# Pinned versions of everything that make installs; no addresses. Renew: make constraints"; \
 	  $(VENV)-constraints/bin/python -m pip freeze --exclude-editable | grep -v ' @ '; } > constraints.txt
 	@rm -rf $(VENV)-constraints

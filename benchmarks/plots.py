@@ -13,10 +13,12 @@ mpl.use("Agg")
 
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.figures import Results, median, series, spread
-from benchmarks.histogram import CURVE
+from benchmarks.histogram import CURVE, LONGEST_MS
 from benchmarks.peers import PEERS
+from benchmarks.report import PLOTS
 
 _COLOURS = dict(
     zip(
@@ -25,10 +27,11 @@ _COLOURS = dict(
         strict=True,
     )
 )
+_PLAIN = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
 
 
-def draw(results: Results, directory: Path) -> list[tuple[str, str]]:
-    """Draw all for which there are results; the PNG files' names and their captions."""
+def draw(results: Results, directory: Path) -> list[str]:
+    """Draw all of ``report.PLOTS`` for which there are results; their names."""
     mpl.rcParams |= {
         "font.size": 10,
         "axes.spines.top": False,
@@ -38,63 +41,92 @@ def draw(results: Results, directory: Path) -> list[tuple[str, str]]:
         "svg.hashsalt": "benchmarks",
     }
     drawn = []
-    plots: tuple[tuple[str, str, Callable[[Results], Any]], ...] = (
-        ("throughput", "Deliveries a second, broadcast flat out", _throughput),
-        ("latency", "Latency of one event at a time", _latency),
-        ("memory", "Memory over idle connections", _memory),
-        ("growth", "Growth of the cost of a publish", _growth),
-    )
-    for name, caption, plot in plots:
-        figure = plot(results)
+    plots: dict[str, Callable[[Results], Any]] = {
+        "throughput": _throughput,
+        "latency": _latency,
+        "memory": _memory,
+        "growth": _growth,
+    }
+    for name in PLOTS:
+        figure = plots[name](results)
         if figure is None:
             continue
         figure.tight_layout()
         figure.savefig(directory / f"{name}.png", dpi=130)
         figure.savefig(directory / f"{name}.svg", metadata={"Date": None})
         pyplot.close(figure)
-        drawn.append((f"{name}.png", caption))
+        drawn.append(name)
     return drawn
 
 
 def _throughput(results: Results) -> Any:
-    key, metric = "flat_out", "deliveries_per_second"
-    found = {peer: median(results, key, peer, metric) for peer in results["results"].get(key, {})}
-    reached = sorted(((value, peer) for peer, value in found.items() if value), reverse=False)
-    if not reached:
+    panels = [
+        (key, metric, [(value, peer) for value, peer in ranked if value])
+        for key, metric in (
+            ("flat_out", "deliveries_per_second"),
+            ("unicast", "events_per_second"),
+            ("accept", "connections_per_second"),
+        )
+        if (ranked := _ranked(results, key, metric))
+    ]
+    if not panels:
         return None
-    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(reached) + 1.4))
-    for place, (value, peer) in enumerate(reached):
+    heights = [len(ranked) + 1.6 for _, _, ranked in panels]
+    figure, grid = pyplot.subplots(
+        len(panels), 1, figsize=(8, 0.42 * sum(heights)), height_ratios=heights, squeeze=False
+    )
+    for axes, (key, metric, ranked) in zip(grid.flat, panels, strict=True):
+        _bars(axes, results, key, metric, ranked)
+    grid.flat[-1].set_xlabel("a second (logarithmic; bars are medians, lines the least and the most)")
+    return figure
+
+
+def _ranked(results: Results, key: str, metric: str) -> list[tuple[float, str]]:
+    found = ((median(results, key, peer, metric), peer) for peer in results["results"].get(key, {}))
+    return sorted((value, peer) for value, peer in found if value)
+
+
+def _bars(axes: Axes, results: Results, key: str, metric: str, ranked: list[tuple[float, str]]) -> None:
+    for place, (value, peer) in enumerate(ranked):
         low, high = spread(results, key, peer, metric) or (value, value)
         axes.barh(place, value, color=_COLOURS[peer], xerr=[[value - low], [high - value]], error_kw={"alpha": 0.5})
-        axes.text(high * 1.08, place, f"{value:,.0f}", va="center")
-    axes.set_yticks(range(len(reached)), [PEERS[peer].title.replace("`", "") for _, peer in reached])
+        axes.text(high * 1.08, place, f"{value:,.0f}", va="center", fontsize=9)
+    axes.set_yticks(range(len(ranked)), [_label(peer) for _, peer in ranked])
+    for tick, (_, peer) in zip(axes.get_yticklabels(), ranked, strict=True):
+        tick.set_fontweight("bold" if peer.startswith("hub") else "normal")
     axes.set_xscale("log")
-    axes.set_xlim(right=reached[-1][0] * 6)
-    axes.set_xlabel("deliveries a second (logarithmic; bars are medians, lines the least and the most)")
-    axes.set_title(results["titles"][key])
-    return figure
+    axes.set_xlim(ranked[0][0] / 3, ranked[-1][0] * 6)
+    axes.grid(visible=False, axis="y")
+    axes.set_title(results["titles"][key], loc="left")
 
 
 def _latency(results: Results) -> Any:
     key = "trickle"
     figure, axes = pyplot.subplots(figsize=(8, 4.5))
-    shares = [share for share in CURVE if 0 < share < 1]
     for peer, runs in results["results"].get(key, {}).items():
         curves = [run["latency"]["curve_ms"] for run in runs if "latency" in run]
-        if curves:
-            middle = [statistics.median(values) for values in zip(*curves, strict=True)]
-            kept = [value for share, value in zip(CURVE, middle, strict=True) if 0 < share < 1]
-            # Distance from 1 on a logarithmic axis shows the tail.
-            axes.plot([1 / (1 - share) for share in shares], kept, color=_COLOURS[peer], label=_label(peer))
+        if not curves:
+            continue
+        middle = [statistics.median(values) for values in zip(*curves, strict=True)]
+        # Distance from 1 on a logarithmic axis shows the tail. A curve ends where the histogram does.
+        points = [
+            (1 / (1 - share), value)
+            for share, value in zip(CURVE, middle, strict=True)
+            if 0 < share < 1 and value < LONGEST_MS
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), **_line(peer))
     if not axes.lines:
         pyplot.close(figure)
         return None
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks([2, 10, 100, 1000], ["50 %", "90 %", "99 %", "99.9 %"])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(_PLAIN)
     axes.set_xlabel("share of the deliveries")
-    axes.set_ylabel("milliseconds at most")
-    axes.set_title(results["titles"][key])
+    axes.set_ylabel(f"milliseconds at most (up to {LONGEST_MS:,.0f})")
+    axes.set_title(results["titles"][key], loc="left")
     axes.legend(fontsize=8)
     return figure
 
@@ -107,40 +139,58 @@ def _memory(results: Results) -> Any:
             points = [
                 (rows[0][0], statistics.median(row[1] for row in rows) / 2**20) for rows in zip(*found, strict=True)
             ]
-            axes.plot(*zip(*points, strict=True), marker="o", ms=3, color=_COLOURS[peer], label=_label(peer))
+            axes.plot(*zip(*points, strict=True), marker="o", ms=3, **_line(peer))
     if not axes.lines:
         pyplot.close(figure)
         return None
     axes.set_ylim(bottom=0)
     axes.set_xlabel("idle connections")
     axes.set_ylabel("resident memory, MiB")
-    axes.set_title("Memory over idle, subscribed connections")
+    axes.set_title("memory over idle, subscribed connections", loc="left")
     axes.legend(fontsize=8)
     return figure
 
 
 def _growth(results: Results) -> Any:
     panels = (
-        ("growth_subscribers", "subscribers", "latency.p50_ms", "delivery p50, ms"),
-        ("growth_topics", "topics", "cpu_per_event_us", "server CPU, µs a publish"),
-        ("growth_log", "entries of the log", "cpu_per_event_us", "server CPU, µs a durable publish"),
+        ("growth_subscribers", "subscribers", "cpu_per_event_us", "server CPU, µs an event"),
+        ("growth_topics", "topics", "cpu_per_event_us", "server CPU, µs an event"),
+        ("growth_log", "entries of the log", "cpu_per_event_us", "server CPU, µs a durable event"),
         ("growth_publishers", "publishers", "events_per_second", "durable events a second"),
     )
     if not any(series(results, prefix, metric) for prefix, _, metric, _ in panels):
         return None
     figure, grid = pyplot.subplots(2, 2, figsize=(10, 7))
     for (prefix, what, metric, unit), axes in zip(panels, grid.flat, strict=True):
-        _panel(axes, series(results, prefix, metric), what, unit)
+        points = series(results, prefix, metric)
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", color=_COLOURS["hub"])
+            axes.set_xscale("log")
+            axes.set_xticks([number for number, _ in points])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(_PLAIN)
+            axes.yaxis.set_major_formatter(_PLAIN)
+            axes.set_ylim(0, 1.25 * max(value for _, value in points))
+        axes.set_xlabel(what)
+        axes.set_ylabel(unit)
+    if points := series(results, *panels[0][::2]):
+        # It grows with the receivers, and is to: what matters is that it does not grow faster.
+        _proportional(grid.flat[0], points)
     return figure
 
 
-def _panel(axes: Axes, points: list[tuple[int, float]], what: str, unit: str) -> None:
-    if points:
-        axes.plot(*zip(*points, strict=True), marker="o", color=_COLOURS["hub"])
-        axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel(what)
-    axes.set_ylabel(unit)
+def _proportional(axes: Axes, points: list[tuple[int, float]]) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(_PLAIN)
+    axes.set_ylim(min(value for _, value in points) / 3, max(value for _, value in points) * 3)
+    (fewest, least), (most, _) = points[0], points[-1]
+    axes.plot([fewest, most], [least, least * most / fewest], "--", color="#868e96", lw=1, label="in proportion")
+    axes.legend(fontsize=8)
+
+
+def _line(peer: str) -> dict[str, Any]:
+    ours = peer.startswith("hub")
+    return {"color": _COLOURS[peer], "label": _label(peer), "lw": 2.5 if ours else 1.2, "zorder": 3 if ours else 2}
 
 
 def _label(peer: str) -> str:

@@ -18,8 +18,17 @@ _NOISE = (
 )
 
 
-def render(results: Results, plots: Sequence[tuple[str, str]]) -> str:
-    """The page; ``plots`` are file names and captions."""
+PLOTS = {
+    "throughput": "What a second brings: deliveries, single events, connections",
+    "latency": "How late one event at a time arrives",
+    "memory": "Memory over idle connections",
+    "growth": "How the cost of a publish grows",
+}
+"""The plots and their captions; each is a ``.png`` and a ``.svg`` beside the page."""
+
+
+def render(results: Results, plots: Iterable[str]) -> str:
+    """The page; ``plots`` are those that were drawn."""
     parts = ["# Benchmark results", "", *_header(results), "", "## Budgets", "", *_budgets(verdicts(results)), ""]
     parts += ["## Broadcast", ""]
     flat = _flat_columns()
@@ -52,7 +61,7 @@ def render(results: Results, plots: Sequence[tuple[str, str]]) -> str:
     parts += _table(results, "accept", "connections_per_second", accepts, largest_first=True)
     parts += _table(results, "accept_ed25519", "connections_per_second", accepts)
     parts += ["## Resume", "", *_resume(results), "## Growth", "", *_growth(results), "## Plots", ""]
-    parts += [f"![{caption}]({name})\n" for name, caption in plots]
+    parts += [f"![{PLOTS[name]}]({name}.png)\n" for name in plots]
     return "\n".join(parts)
 
 
