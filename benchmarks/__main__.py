@@ -12,10 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import machine, plan, plots, report
+from benchmarks import machine, plan, plots, report, summary
 from benchmarks.runner import Runner
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).resolve().parent / "results"
+PAGE = RESULTS.parents[1] / "docs" / "performance.md"
+"""Shows the figures of ``RESULTS``."""
 
 
 def main() -> int:
@@ -84,6 +86,8 @@ def _write(output: Path, results: dict[str, object]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.json").write_text(json.dumps(results, separators=(",", ":")) + "\n")
     (output / "results.md").write_text(report.render(results, plots.draw(results, output)))
+    if output.resolve() == RESULTS:
+        summary.write(results, PAGE)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import report
+from benchmarks import report, summary
 from benchmarks.budgets import verdicts
 from benchmarks.figures import median, ratio, series, spread
+from benchmarks.peers import PEERS
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def results(**workloads: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -57,6 +60,36 @@ def test_the_page_is_what_the_kept_results_say() -> None:
     """`python -m benchmarks --render` writes it anew."""
     kept = json.loads((RESULTS / "results.json").read_text())
     assert (RESULTS / "results.md").read_text() == report.render(kept, report.PLOTS)
+
+
+def test_the_documentation_shows_the_kept_results() -> None:
+    kept = json.loads((RESULTS / "results.json").read_text())
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert f"{summary.BEGIN}\n\n{summary.render(kept)}\n\n{summary.END}" in page
+    # Whoever is faster stands there, too.
+    for peer in kept["results"]["flat_out"]:
+        assert PEERS[peer].title in page
+
+
+def test_the_table_replaces_the_one_before(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n")
+    found = results(flat_out={"hub": [{"deliveries_per_second": 12345}]}) | {
+        "machine": {"CPU": "a CPU", "cores": 2, "code": "abc"}, "date": "2026-01-02T03:04", "rounds": 1, "notes": [],
+    }  # fmt: skip
+    for _ in range(2):
+        summary.write(found, page)
+    text = page.read_text()
+    assert text.startswith(f"before\n{summary.BEGIN}\n\na CPU, 2 cores, code abc, 2026-01-02, medians of 1 round.")
+    assert text.endswith(f"| **this hub** | 12,345 | — | — | — | — | — |\n\n{summary.END}\nafter\n")
+    assert "old" not in text
+
+
+@pytest.mark.parametrize("page", ["docs/performance.md", "benchmarks/README.md", "README.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert ((ROOT / page).parent / link).exists(), link
 
 
 def test_every_plot_is_there_as_both_kinds() -> None:
