@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -200,6 +201,31 @@ def check_together(issuers: Iterable[IssuerSettings], own: str) -> None:
         said.add(issuer.issuer)
 
 
-def prefixes(settings: Iterable[IssuerSettings]) -> tuple[str, ...]:
-    """What the ids of their users begin with, where that sets them apart."""
-    return tuple(dict.fromkeys(issuer.prefix for issuer in settings if issuer.prefix))
+@dataclass(frozen=True, slots=True)
+class Outsiders:
+    """The users of other issuers, who have no account in the hub."""
+
+    prefixes: tuple[str, ...] = ()
+    """What their ids begin with, where that sets them apart."""
+    unmarked: bool = False
+    """Whether there are also some whose ids are as those of the hub's accounts."""
+    max_life: float = 0.0
+    """Longest life of a token of theirs, in seconds."""
+
+    @classmethod
+    def of(cls, issuers: Iterable[IssuerSettings]) -> Outsiders:
+        """Those of these issuers."""
+        issuers = tuple(issuers)
+        return cls(
+            tuple(dict.fromkeys(issuer.prefix for issuer in issuers if issuer.prefix)),
+            any(not issuer.prefix for issuer in issuers),
+            max((issuer.max_life for issuer in issuers), default=0.0),
+        )
+
+    def own(self, user: str) -> bool:
+        """Whether no account may have this id."""
+        return user.startswith(self.prefixes)
+
+    def may_have(self, user: str) -> bool:
+        """Whether this may be the id of one of them."""
+        return self.unmarked or self.own(user)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from hub.cli.output import Failure
-from hub.issuer_settings import prefixes
+from hub.issuer_settings import Outsiders
 from hub.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def with_accounts(data_dir: Path | None, work: Callable[[Accounts], Awaitable[_T
 
         passwords = Passwords()
         try:
-            accounts = Accounts(store, passwords, reserved=prefixes(settings.issuers))
+            accounts = Accounts(store, passwords, outsiders=Outsiders.of(settings.issuers))
             return await work(accounts.by(whoever_runs_this()))
         finally:
             passwords.close()

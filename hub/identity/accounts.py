@@ -25,6 +25,8 @@ from hub.identity.audit import HUB, Actor, Record, append
 from hub.identity.models import Account, Change, Kind, LoginSession
 from hub.identity.passwords import Passwords, digest, random_secret
 from hub.identity.store import Store
+from hub.identity.times import LEEWAY
+from hub.issuer_settings import Outsiders
 from hub.model import Grants, is_subject, topic
 from hub.policy import check_pattern, expand
 from hub.settings import SettingsError
@@ -33,6 +35,8 @@ SERVICE_GRANTS = Grants(publish=("*", "user:*", "all"))
 """What a new service may do: publish anywhere, read nothing."""
 MAX_RIGHTS_BYTES = 2000
 """Grants and topics of one account, as JSON: they are in each of its tokens, which has at most 4,096 characters."""
+
+_NOBODY_ELSE = Outsiders()
 
 _FEED_SECONDS = 3600.0
 """How long a changed account stays in the feed. Every hub reads it within ten seconds, or starts anew."""
@@ -56,7 +60,7 @@ async def _nobody() -> None:
 class Accounts:
     """Administers users and services. ``changed`` is awaited after a change is committed that others must learn.
 
-    ``reserved`` is what ids may not begin with: those of the users of other issuers do.
+    ``outsiders`` are the users of other issuers: no account may have an id of theirs, and they can be logged out, too.
     """
 
     def __init__(
@@ -66,13 +70,13 @@ class Accounts:
         *,
         clock: Callable[[], float] = time,
         changed: Callable[[], Awaitable[None]] = _nobody,
-        reserved: tuple[str, ...] = (),
+        outsiders: Outsiders = _NOBODY_ELSE,
     ) -> None:
         self._store = store
         self._passwords = passwords
         self._clock = clock
         self._changed = changed
-        self._reserved = reserved
+        self._outsiders = outsiders
         self._actor = HUB
 
     def by(self, actor: Actor) -> Accounts:
@@ -84,7 +88,7 @@ class Accounts:
     async def refuse_reserved(self) -> None:
         """Raise ``SettingsError`` if an account has an id that is reserved now: another issuer could speak for it."""
         async with self._store.read() as db:
-            for prefix in self._reserved:
+            for prefix in self._outsiders.prefixes:
                 # Not LIKE, to which SQLite's upper and lower case are the same.
                 same = func.substr(Account.id, 1, len(prefix)) == prefix
                 taken = await db.scalar(select(Account.id).where(same).limit(1))
@@ -207,20 +211,37 @@ class Accounts:
         return secret
 
     async def end_sessions(self, user_id: str) -> None:
-        """Log a user out everywhere (``token_revoked``). Raises ``not_found``."""
+        """Log a user out everywhere (``token_revoked``), one of another issuer too. Raises ``not_found``.
+
+        Of those, nobody here knows who exists: any id that could be one of theirs is taken for one.
+        """
         async with self._store.write() as db:
-            account = await _get(db, "user", user_id)
-            await _end_sessions(db, account)
-            self._note(db, account, revoke=True)
-            await self._tell(db, "logout", account)
+            if await db.get(Account, user_id) is None and self._outsiders.may_have(user_id):
+                await self._end_outsider(db, user_id)
+            else:
+                account = await _get(db, "user", user_id)
+                await _end_sessions(db, account)
+                self._note(db, account, revoke=True)
+                await self._tell(db, "logout", account)
         await self._changed()
+
+    async def _end_outsider(self, db: AsyncSession, user_id: str) -> None:
+        now = self._clock()
+        # Until the last token that there may be has ended.
+        until = now + self._outsiders.max_life + LEEWAY
+        db.add(
+            Change(
+                kind="outsider", name=user_id, account_id=user_id, code="token_revoked", made_at=now, expires_at=until
+            )
+        )
+        await append(db, Record(self._actor, "user.logout", f"user:{user_id}"), now=now)
 
     def _new(self, kind: Kind, account_id: str, name: str, grants: Grants, topics: Sequence[str]) -> Account:
         if not is_subject(account_id):
             raise HubError(
                 "request_invalid", f"{name[:60]!r} cannot be a name: 1-128 characters of A-Z a-z 0-9 _ . @ + / = | ~ -."
             )
-        if account_id.startswith(self._reserved):
+        if self._outsiders.own(account_id):
             raise HubError("request_invalid", f"Ids that begin as {name[:60]!r} does belong to another issuer's users.")
         account = Account(
             id=account_id,

@@ -85,6 +85,10 @@ def _add_users(routes: APIRouter, theirs: Any) -> None:
         "/v1/users/{user_id:path}/logout",
         status_code=204,
         summary="Log a user out everywhere",
+        description=(
+            "Tokens made before are refused, connections are closed. Also for users of other issuers, who have no "
+            "account: they come back with a fresh token, so disable them there first."
+        ),
         responses=responses("not_found"),
     )
     async def logout_user(user_id: _Id, accounts: Accounts = theirs) -> None:

@@ -109,6 +109,8 @@ class Feed:
     def _take_in(self, change: Change) -> None:
         if change.kind == "keys":
             self._other_keys = True
+        elif change.kind == "outsider":
+            self._revocations.end_outsider(change.name, change.made_at, change.expires_at)
         elif change.kind != "account":
             self._revocations.end(change.kind, change.name, change.code, change.expires_at)
 

@@ -20,7 +20,7 @@ from hub.identity.jws import Unverified
 from hub.identity.keysource import FetchedKeys, FixedKeys, KeySource
 from hub.identity.times import Times
 from hub.identity.verified import Verified
-from hub.issuer_settings import IssuerSettings, prefixes
+from hub.issuer_settings import IssuerSettings, Outsiders
 from hub.wire import explain
 
 _ID_TOKEN_ONLY = ("at_hash", "c_hash", "s_hash")
@@ -71,7 +71,7 @@ class Issuers:
 
     def __init__(self, settings: Sequence[IssuerSettings], *, changed: Callable[[], None]) -> None:
         fetcher = Fetcher()
-        reserved = prefixes(settings)
+        reserved = Outsiders.of(settings).prefixes
         self._by_name = {
             issuer.issuer: Issuer(
                 issuer,

@@ -11,7 +11,7 @@ from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Kind = Literal["user", "service"]
-Changed = Literal["account", "session", "token", "keys"]
+Changed = Literal["account", "session", "token", "keys", "outsider"]
 
 
 class Base(DeclarativeBase):
@@ -94,7 +94,7 @@ class PublicKey(Base):
 
 class Change(Base):
     """What every hub process must learn: an account whose state is to be read again, a session or a token that ended,
-    or that there are other signing keys.
+    that there are other signing keys, or that a user of another issuer was logged out.
 
     Ids only grow and are never used again, so that a process remembers the last one it has seen. (SQLite has one writer
     at a time, so ids also become visible in order. A database with several must see to that when it comes.)
@@ -106,11 +106,13 @@ class Change(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[Changed] = mapped_column(String(8))
     name: Mapped[str] = mapped_column(String(256))
-    """Of what changed: the account's id, the session's, the token's ``jti``, or the key's id."""
+    """Of what changed: the account's id, the session's, the token's ``jti``, the key's id, or the user's."""
     account_id: Mapped[str | None] = mapped_column(String(128))
     """Whose connections it concerns; None if that is not known."""
     code: Mapped[str] = mapped_column(String(32), default="")
-    """The name of the error with which a session's or a token's end is told."""
+    """The name of the error with which the end of tokens is told."""
+    made_at: Mapped[float] = mapped_column(default=0.0)
+    """Of a logout of somebody of another issuer: tokens issued before are over."""
     expires_at: Mapped[float]
     """When it may be forgotten."""
 

@@ -31,6 +31,7 @@ class Revocations:
     def __init__(self) -> None:
         self._ended: dict[Literal["session", "token"], dict[str, tuple[str, float]]] = {"session": {}, "token": {}}
         self._accounts: dict[str, AccountState] = {}
+        self._outsiders: dict[str, tuple[float, float]] = {}
         self.retired_keys: frozenset[str] = frozenset()
         """Ids of signing keys that are not to be trusted any longer."""
 
@@ -47,10 +48,18 @@ class Revocations:
         """Note what an account is like now."""
         self._accounts[subject] = state
 
+    def end_outsider(self, subject: str, since: float, until: float) -> None:
+        """Refuse the tokens of somebody of another issuer that were issued before ``since`` (Unix seconds).
+
+        After ``until`` they are expired anyway.
+        """
+        self._outsiders[subject] = (since, until)
+
     def forget(self, now: float) -> None:
         """Drop what ended and of which no token can still be alive."""
         for kind, all_ended in self._ended.items():
             self._ended[kind] = {name: ended for name, ended in all_ended.items() if ended[1] > now}
+        self._outsiders = {name: ended for name, ended in self._outsiders.items() if ended[1] > now}
 
     def check(self, token: Verified) -> None:
         """Raise ``logged_out``, ``user_disabled`` or ``token_revoked`` if the token is over."""
@@ -59,6 +68,10 @@ class Revocations:
             raise HubError(ended[0])
         if token.key_id in self.retired_keys:
             raise HubError("token_revoked", "The key that signed this token was retired; get a fresh one.")
+        outsider = self._outsiders.get(token.subject)
+        # Whole seconds, as below.
+        if outsider is not None and token.version is None and token.issued_at < outsider[0]:
+            raise HubError("token_revoked", "You were logged out after this token was made; get a fresh one.")
         account = self._accounts.get(token.subject)
         if account is None:
             return

@@ -35,7 +35,7 @@ from hub.identity.times import LEEWAY
 from hub.identity.tokens import Access, Tokens
 from hub.identity.verified import Verified
 from hub.identity.verifier import Verifier
-from hub.issuer_settings import prefixes
+from hub.issuer_settings import Outsiders
 from hub.model import Principal
 from hub.settings import Settings, SettingsError
 
@@ -108,12 +108,13 @@ class Identity:
         self._tokens: Tokens | None = None
         self.tickets = Tickets(self.authenticate, clock=clock)
         self._verifier: Verifier | None = None
+        self._outsiders = Outsiders.of(settings.issuers)
         self.accounts = Accounts(
             self._store,
             self._passwords,
             clock=clock,
             changed=self._feed.catch_up,
-            reserved=prefixes(settings.issuers),
+            outsiders=self._outsiders,
         )
 
     async def start(self) -> None:
@@ -266,8 +267,7 @@ class Identity:
     async def logout(self, principal: Principal, address: str = "") -> None:
         """End the session of the principal's token: ``logged_out`` from now on, its sockets too."""
         # Of a login elsewhere, only its issuer knows the tokens: it may have given one that ends later than this one.
-        lives = [issuer.max_life + LEEWAY for issuer in self._settings.issuers]
-        until = max(principal.expires_at, self._clock() + max(lives, default=0.0))
+        until = max(principal.expires_at, self._clock() + self._outsiders.max_life + LEEWAY)
         async with self._store.write() as db:
             await append(db, Record(Actor.of(principal, address), "logout"), now=self._clock())
             await sessions.end(db, principal.session, principal.subject, "logged_out", until=until)

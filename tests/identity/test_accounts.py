@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jwt
 import pytest
 
 from hub.errors import HubError
@@ -11,7 +12,7 @@ from hub.model import Grants, Topic
 from hub.policy import Action, may
 from hub.settings import SettingsError
 
-from .conftest import PASSWORD, Connections, OpenIdentity
+from .conftest import PASSWORD, Clock, Connections, OpenIdentity
 from .test_sessions import login_refused, refused, token_refused
 
 pytestmark = pytest.mark.anyio
@@ -287,3 +288,35 @@ async def test_an_issuer_whose_users_would_be_accounts_stops_the_start(open_iden
     for other in ({"user_prefix": ""}, {"name": "sho_"}, {"name": "SHOP"}):
         async with open_identity(issuers=[SHOP | other]):
             pass
+
+
+async def test_logging_out_somebody_of_another_issuer(
+    open_identity: OpenIdentity, connections: Connections, clock: Clock
+) -> None:
+    def make(sub: str) -> str:
+        now = int(clock())
+        said = {"iss": "shop", "aud": "hub", "sub": sub, "sid": f"s-{sub}", "iat": now, "exp": now + 3600}
+        return jwt.encode(said, "x" * 32, "HS256", {"typ": "at+jwt"})
+
+    def code(identity: Identity, token: str) -> str:
+        try:
+            return identity.authenticate(token).subject
+        except HubError as refused:
+            return refused.code
+
+    async with open_identity(issuers=[SHOP]) as identity:
+        bob, carol = make("bob"), make("carol")
+        connections.held = [identity.authenticate(bob), identity.authenticate(carol)]
+        clock.ahead = 2
+        await identity.accounts.end_sessions("shop|bob")
+        assert connections.ended == [("token_revoked", "shop|s-bob")]
+        assert (code(identity, bob), code(identity, carol)) == ("token_revoked", "shop|carol")
+        clock.ahead = 4
+        fresh = make("bob")
+        assert code(identity, fresh) == "shop|bob"
+        assert await code_of(identity.accounts.end_sessions("nobody")) == "not_found"
+    async with open_identity(issuers=[SHOP]) as identity:
+        assert (code(identity, bob), code(identity, fresh)) == ("token_revoked", "shop|bob"), "also after a restart"
+    async with open_identity(issuers=[SHOP | {"user_prefix": ""}]) as identity:
+        await identity.accounts.end_sessions("dave")
+        assert code(identity, make("dave")) == "token_revoked", "the same second is not let through"

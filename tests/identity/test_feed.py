@@ -143,8 +143,8 @@ async def test_a_database_that_fails_for_a_while_does_not_end_the_watch(
             connection.execute("ALTER TABLE elsewhere RENAME TO changes")
             connection.execute("UPDATE accounts SET disabled = 1")
             connection.execute(
-                "INSERT INTO changes (kind, name, account_id, code, expires_at)"
-                " VALUES ('account', 'alice', 'alice', '', 1e12)"
+                "INSERT INTO changes (kind, name, account_id, code, made_at, expires_at)"
+                " VALUES ('account', 'alice', 'alice', '', 0, 1e12)"
             )
         connection.close()
         await until(lambda: bool(connections.told))

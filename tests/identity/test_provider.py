@@ -119,9 +119,17 @@ async def test_logging_out_here_ends_that_login_here(provider: Provider, start_h
         assert closed.value.rcvd.reason.startswith("logged_out")
     assert me(hub, token)[1]["code"] == "logged_out"
     assert me(hub, other)[0] == 200, "another login of theirs is not touched"
+    async with connect(f"{hub.ws_url}?token={other}", proxy=None) as socket:
+        await socket.recv()
+        hub.call("POST", "/v1/users/id|alice/logout")
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.reason.startswith("token_revoked")
     hub.stop()
     hub.start()
     assert me(hub, token)[1]["code"] == "logged_out", "also after a restart"
+    assert me(hub, other)[1]["code"] == "token_revoked"
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])

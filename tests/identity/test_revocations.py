@@ -87,3 +87,16 @@ def test_accounts(state: AccountState, version: int | None, issued_at: float, co
     revocations.set_account("alice", state)
     assert code_of(revocations, token(version=version, issued_at=issued_at)) == code
     assert code_of(revocations, token(subject="bob", version=version, issued_at=issued_at)) is None
+
+
+def test_somebody_of_another_issuer_is_logged_out_by_time() -> None:
+    revocations = Revocations()
+    revocations.end_outsider("id|alice", since=1000.5, until=5000)
+    assert code_of(revocations, token(subject="id|alice", version=None, issued_at=1000)) == "token_revoked"
+    assert code_of(revocations, token(subject="id|alice", version=None, issued_at=1001)) is None
+    assert code_of(revocations, token(subject="id|bob", version=None, issued_at=900)) is None
+    assert code_of(revocations, token(subject="id|alice", version=0, issued_at=900)) is None, "the hub's own token"
+    revocations.forget(4999)
+    assert code_of(revocations, token(subject="id|alice", version=None, issued_at=1000)) == "token_revoked"
+    revocations.forget(5000)
+    assert code_of(revocations, token(subject="id|alice", version=None, issued_at=1000)) is None
