@@ -93,7 +93,7 @@ def test_administration_is_for_administrators(app: FastAPI, shared_hub: HubProce
     administration = [
         (method, path)
         for method, path in routes(app)
-        if path.startswith(("/v1/users", "/v1/services", "/v1/connections", "/v1/audit", "/metrics"))
+        if path.startswith(("/v1/users", "/v1/services", "/v1/connections", "/v1/audit", "/v1/tokens", "/metrics"))
     ]
     assert len(administration) > 10
     for method, path in administration:

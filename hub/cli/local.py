@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hub.identity.accounts import Accounts
     from hub.identity.audit import Actor
     from hub.identity.models import Account, Kind
+    from hub.identity.service import Identity
     from hub.identity.store import Store
 
 _T = TypeVar("_T")
@@ -76,6 +77,28 @@ def with_store(data_dir: Path | None, work: Callable[[Settings, Store], Awaitabl
             await store.close()
 
     return asyncio.run(run())
+
+
+def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[_T]]) -> _T:
+    """The same for work that judges tokens as the hub does."""
+    settings = settings_of(data_dir)
+
+    async def run() -> _T:
+        from hub.identity.service import Identity
+
+        async with Identity(settings) as identity:
+            return await work(identity)
+
+    return asyncio.run(run())
+
+
+def given_or_stdin(text: str) -> str:
+    """What was typed, or for ``-`` the first line of stdin. Raises ``Failure`` if there is nothing."""
+    if text == "-":
+        text = sys.stdin.readline()
+    if not text.strip():
+        raise Failure("There is nothing on stdin; write it there as one line.", exit_code=2)
+    return text.strip()
 
 
 def settings_of(data_dir: Path | None) -> Settings:

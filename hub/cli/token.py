@@ -1,16 +1,28 @@
-"""``hub token``."""
+"""``hub token``: get an access token, or end one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote_plus
+
+import typer
 
 from hub.cli.connection import Url, call, find
 from hub.cli.credentials import Arguments, Credentials, Password, Secret, Service, Username
-from hub.cli.output import Failure, result
+from hub.cli.local import DataDir, given_or_stdin, whoever_runs_this, with_identity
+from hub.cli.output import Failure, result, say
+from hub.model import timestamp
+
+if TYPE_CHECKING:
+    from hub.identity.endings import Ended
+    from hub.identity.service import Identity
+
+app = typer.Typer()
 
 
+@app.callback(invoke_without_command=True)
 def token(
+    context: typer.Context,
     url: Url = None,
     username: Username = None,
     password: Password = None,
@@ -21,9 +33,43 @@ def token(
 
     As a user (name and password) or as a service (id and secret).
     """
+    if context.invoked_subcommand is not None:
+        return
     address = find(url)
     who = Credentials(username, password, service, secret).resolve(take_token=False)
     result(fetch(address, who))
+
+
+@app.command("revoke")
+def revoke(
+    token: Annotated[
+        str,
+        typer.Argument(
+            help="The access token, its id (jti), or - to read it from stdin: others see what you type.",
+            show_default=False,
+        ),
+    ],
+    session: Annotated[
+        bool, typer.Option("--session", help="What is given is the id of a session (sid): end all its tokens.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """End an access token before its time.
+
+    It is refused at once and its connections are closed, by a running hub within half a second (HUB_REVOCATION_POLL).
+    The refresh token of its session still gives others: with --session that ends, too.
+    """
+    given = given_or_stdin(token)
+
+    async def work(identity: Identity) -> Ended:
+        endings = identity.endings.by(whoever_runs_this())
+        if session:
+            return await endings.session(given)
+        return await (endings.token(given) if given.count(".") == 2 else endings.token_id(given))
+
+    ended = with_identity(data_dir, work)
+    whose = f" of {ended.subject}" if ended.subject is not None else ""
+    say(f"The {ended.kind} {ended.id}{whose} is refused; that is remembered until {timestamp(ended.until)}.")
 
 
 def fetch(address: str, who: Arguments) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from hub.errors import HubError
-from hub.identity import administration, audit_routes
+from hub.identity import administration, audit_routes, token_routes
 from hub.identity.forms import FORM, JSON, basic, read
 from hub.identity.schemas import (
     ClientCredentialsBody,
@@ -126,6 +126,7 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
         return identity.jwks()
 
     routes.include_router(administration.router(identity.accounts, principal))
+    routes.include_router(token_routes.router(identity.endings, principal))
     routes.include_router(audit_routes.router(identity.audit, identity.notes, principal))
     return routes
 

@@ -24,6 +24,7 @@ from hub.identity.audit import Actor, Record, append
 from hub.identity.audit_keeper import Keeper
 from hub.identity.audit_log import AuditLog
 from hub.identity.audit_notes import Notes
+from hub.identity.endings import Endings
 from hub.identity.feed import Feed, OnChange
 from hub.identity.models import Account
 from hub.identity.passwords import Passwords, digest_matches, random_password, random_secret
@@ -38,6 +39,7 @@ from hub.identity.verifier import Verifier
 from hub.issuer_settings import Outsiders
 from hub.model import Principal
 from hub.settings import Settings, SettingsError
+from hub.transports.credentials import admit
 
 _Part = TypeVar("_Part")
 
@@ -115,6 +117,9 @@ class Identity:
             clock=clock,
             changed=self._feed.catch_up,
             outsiders=self._outsiders,
+        )
+        self.endings = Endings(
+            self._store, self._verify, own_life=settings.access_ttl, clock=clock, changed=self._feed.catch_up
         )
 
     async def start(self) -> None:
@@ -201,6 +206,12 @@ class Identity:
         the keys of its issuer have to be fetched first.
         """
         return self.review(_started(self._verifier).verify(token))
+
+    async def _verify(self, token: str) -> Verified:
+        """As ``authenticate``, but whether it was revoked is not asked; keys that have to be fetched are waited for."""
+        principal = await admit(_started(self._verifier).verify, token)
+        assert isinstance(principal, Verified)
+        return principal
 
     def review(self, principal: Principal) -> Principal:
         """What has become of somebody who was authenticated before, such as the principal of a live connection. No I/O.

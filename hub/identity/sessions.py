@@ -95,7 +95,7 @@ async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float
     return Rotated(session, account, _issue(db, session, family))
 
 
-async def end(db: AsyncSession, session_id: str, account_id: str, code: str, *, until: float) -> None:
+async def end(db: AsyncSession, session_id: str, account_id: str | None, code: str, *, until: float) -> None:
     """End a session: its refresh tokens are gone, and its access tokens refused with ``code``.
 
     ``until``: when the last known access token ends; if the session is stored, the later of the two counts. A session

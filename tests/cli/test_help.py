@@ -29,7 +29,7 @@ ALL = list(commands())
 def test_these_are_the_commands() -> None:
     leaves = {" ".join(path) for path, command in ALL if not hasattr(command, "commands")}
     assert leaves == {
-        "serve", "token", "publish", "listen", "bench",
+        "serve", "token revoke", "publish", "listen", "bench",
         "user add", "user passwd", "user grant", "user disable", "user enable", "user list",
         "service add", "service rotate", "service grant", "service disable", "service enable",
         "service list", "keys list", "keys rotate", "keys retire", "audit list", "audit export", "audit verify",
