@@ -152,12 +152,17 @@ class Fanout:
         durable = kind is Kind.EVENTS
         chunks = {topic: Chunk(some, kind) for topic, some in items.items()}
         subscribers = self._registry.subscribers
-        if not excluded and not self._spreads and len(chunks) == 1:
+        if not excluded and not self._spreads:
             # Most of the time. The same as below, without what is not needed.
-            [(topic, chunk)] = chunks.items()
-            sessions = subscribers(topic)
-            if len(sessions) <= _SLICE:
-                for session in sessions:
+            if len(chunks) == 1:
+                [(topic, chunk)] = chunks.items()
+                sessions = subscribers(topic)
+                if len(sessions) <= _SLICE:
+                    for session in sessions:
+                        self._offer(session, chunk)
+                    return
+            elif (shares := self._shares(chunks)) is not None:
+                for session, chunk in shares.items():
                     self._offer(session, chunk)
                 return
         spread = _Spread(chunks, excluded, durable=durable)
@@ -181,6 +186,23 @@ class Fanout:
                 self.settle(session)
             if (share := spread.share(session)) is not None:
                 self._offer(session, share)
+
+    def _shares(self, chunks: dict[Topic, Chunk]) -> dict[Session, Chunk] | None:
+        """What each session is to get of all chunks; None if they are so many that it has to be done in slices."""
+        shares: dict[Session, Chunk] = {}
+        merged: dict[tuple[Chunk, Chunk], Chunk] = {}
+        for topic, chunk in chunks.items():
+            sessions = self._registry.subscribers(topic)
+            if len(shares) + len(sessions) > _SLICE:
+                return None
+            for session in sessions:
+                before = shares.setdefault(session, chunk)
+                if before is not chunk:
+                    both = merged.get((before, chunk))
+                    if both is None:
+                        both = merged[before, chunk] = before.merge(chunk)
+                    shares[session] = both
+        return shares
 
     def _advance(self, count: int) -> None:
         """Offer the oldest spread to so many sessions more (0: to all that are left)."""

@@ -164,17 +164,20 @@ class Outbox:
         if self.state is _CATCHING_UP:
             self.state = _LIVE
 
-    def resume(self) -> None:
-        """The transport takes more."""
-        if self._queue is not None and self._link.writable:
-            self._write(self._queue)
-
     def flush(self) -> None:
         """The end of a tick: write what was queued in it, in one go."""
         self._flush_scheduled = False
+        self.resume()
+
+    def resume(self) -> None:
+        """The transport takes more: write what waits."""
         queue = self._queue
         if queue is not None and self._link.writable:
-            self._write(queue)
+            self._queue = None
+            self._queued_bytes = 0
+            if self._queued_seq > self.position:
+                self.position = self._queued_seq
+            self._link.write(queue)
 
     def close(self) -> None:
         """Take nothing any more and let go of what waits."""
@@ -218,10 +221,3 @@ class Outbox:
         self._queued_seq = self.position
         self.state = _CATCHING_UP
         self._setup.on_behind(self.owner)
-
-    def _write(self, queue: list[Frame | Chunk]) -> None:
-        self._queue = None
-        self._queued_bytes = 0
-        if self._queued_seq > self.position:
-            self.position = self._queued_seq
-        self._link.write(queue)
