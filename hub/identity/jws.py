@@ -29,7 +29,7 @@ class Unverified:
     """What a token says of itself; true only once its signature was verified.
 
     ``type`` is its ``typ`` in lower case and without ``application/``, None if it has none. ``payload`` are the bytes
-    of the JSON object ``claims``.
+    of the JSON object ``claims``, ``signed`` those that the ``signature`` is of.
     """
 
     token: str
@@ -38,6 +38,8 @@ class Unverified:
     type: str | None
     payload: bytes
     claims: dict[str, Any]
+    signed: bytes = b""
+    signature: bytes = b""
 
     def __repr__(self) -> str:
         return f"Unverified({self.algorithm})"
@@ -62,11 +64,13 @@ def read(token: str) -> Unverified:
         raise HubError("token_algorithm", "The token is not signed.")
     if not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KEY_ID)):
         raise HubError("token_malformed", "The token's kid is not a key's id.")
-    _decode(signature)
+    signed = token.rpartition(".")[0].encode()
+    signature_bytes = _decode(signature)
     payload = _decode(body)
     # RFC 9068, section 4, and RFC 7515, 4.1.9: either spelling, in any case. What is no text is no type that exists.
     kind = str(kind).lower().removeprefix("application/") if "typ" in header else None
-    return Unverified(token, algorithm, kid, kind, payload, _object(payload, "payload"))
+    claims = _object(payload, "payload")
+    return Unverified(token, algorithm, kid, kind, payload, claims, signed, signature_bytes)
 
 
 def _decode(part: str) -> bytes:

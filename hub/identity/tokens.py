@@ -17,13 +17,13 @@ from time import time
 from typing import Any, Literal
 
 from jwt import PyJWS
-from jwt.exceptions import InvalidSignatureError, PyJWTError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub.errors import HubError
 from hub.identity.jws import Unverified
 from hub.identity.keyring import Keyring
 from hub.identity.keys import ALGORITHMS, VerifyingKey
+from hub.identity.signature import is_signed
 from hub.identity.times import Times
 from hub.identity.verified import Verified
 from hub.model import Grants, is_subject, topic
@@ -129,13 +129,8 @@ class Tokens:
     def _key_of(self, token: Unverified, now: float) -> VerifyingKey:
         """The key that signed the token."""
         for key in self.keyring.candidates(token.kid, token.algorithm, now):
-            try:
-                self._jws.decode_complete(token.token, key.verifying, [key.algorithm])
-            except InvalidSignatureError:
-                continue
-            except PyJWTError:
-                raise HubError("token_malformed") from None
-            return key
+            if is_signed(token, key.algorithm, key.verifying):
+                return key
         raise HubError("token_signature")
 
     def _read_claims(self, token: Unverified) -> _Claims:

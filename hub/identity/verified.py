@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import sha256
 
 from hub.errors import HubError
 from hub.model import Principal
@@ -31,31 +32,37 @@ class Memory:
 
     def __init__(self, size: int = _SIZE) -> None:
         self._size = size
-        self._known: OrderedDict[str, Verified] = OrderedDict()
+        # By their digests, which are shorter, and good for nothing to whoever reads the memory.
+        self._known: OrderedDict[bytes, Verified] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
 
     def __contains__(self, token: str) -> bool:
-        return token in self._known
+        return _digest(token) in self._known
 
     def recall(self, token: str, now: float) -> Verified | None:
         """The token, if it is known; raises ``token_expired`` if it ended since (``now`` is in Unix seconds)."""
-        known = self._known.get(token)
+        name = _digest(token)
+        known = self._known.get(name)
         if known is None:
             return None
         if known.expires_at <= now:
-            del self._known[token]
+            del self._known[name]
             raise HubError("token_expired")
-        self._known.move_to_end(token)
+        self._known.move_to_end(name)
         return known
 
     def keep(self, token: str, verified: Verified) -> None:
         """Remember a token that was verified; the one not seen for longest makes room."""
-        self._known[token] = verified
+        self._known[_digest(token)] = verified
         if len(self._known) > self._size:
             self._known.popitem(last=False)
 
     def clear(self) -> None:
         """Forget all, since what they were verified with changed."""
         self._known.clear()
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode(errors="replace")).digest()
