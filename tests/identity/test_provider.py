@@ -149,8 +149,21 @@ async def test_a_rotation_logs_nobody_out(
     assert provider.requests("/jwks") == 1
     assert me(hub, old)[0] == 200
     provider.rotate("third", keep=False)
-    assert me(hub, provider.client_credentials())[0] == 200
+    program = {"Authorization": f"Bearer {provider.client_credentials()}"}
+    event = {"type": "x", "to": {"topics": ["news"]}}
+    assert hub.http.post("/v1/events", json=event, headers=program).status_code == 200
     assert me(hub, old)[1]["code"] == "token_signature", "a key that was withdrawn is over"
+
+
+async def test_a_connection_is_renewed_with_a_token_of_a_new_key(
+    provider: Provider, start_hub: Callable[..., HubProcess]
+) -> None:
+    hub = start_hub(issuers=json.dumps([trusting(provider)]))
+    async with connect(f"{hub.ws_url}?token={provider.client_credentials()}", proxy=None) as socket:
+        await socket.recv()
+        provider.rotate("second")
+        await socket.send(json.dumps({"type": "auth", "ref": 1, "token": provider.client_credentials()}))
+        assert json.loads(await socket.recv())["type"] == "ok"
 
 
 async def test_a_provider_that_is_down_stops_nobody_whose_key_is_known(
