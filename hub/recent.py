@@ -19,6 +19,9 @@ _OVERHEAD = 400
 """Bytes that an entry takes here besides its body and its frame, about."""
 _SHARED = 32
 """Pieces that are kept joined, for all who missed the same."""
+_MOST = 2048
+"""Entries of one topic that are looked at for one piece: who missed a hundred thousand takes them a piece at a time,
+and must not have all of them gone through for each while everybody else waits."""
 
 
 class _Kept:
@@ -65,7 +68,7 @@ class Recent:
         self._tail = 0
         self._old = _Generation(0)
         self._young = _Generation(0)
-        self._joined: dict[tuple[Topic, int, int], Piece] = {}
+        self._joined: dict[tuple[Topic, int, int, int | None, int], Piece] = {}
 
     def start(self, epoch: str, head: int) -> None:
         """Begin, empty, after the newest entry of a log."""
@@ -106,14 +109,16 @@ class Recent:
         runs = [run for topic in topics if (run := self._run(topic, after))]
         if not runs:
             return Piece(None, self._tail, more=False)
+        # Where there is more of a topic than was looked at, the piece ends, whatever there is of the others.
+        end = min((run[_MOST - 1].seq for run in runs if len(run) > _MOST), default=None)
         if len(runs) > 1:
-            return self._piece(_once(runs), names, now, size)
-        [run] = runs
+            return self._piece(_once(runs, end), names, now, size, end)
+        run = runs[0][:_MOST]
         # Many of those who come back after a restart missed the same: it is joined once for all of them.
-        key = (run[0].entry.topics[run[0].rank], run[0].seq, run[-1].seq)
+        key = (run[0].entry.topics[run[0].rank], run[0].seq, run[-1].seq, end, size)
         piece = self._joined.get(key)
         if piece is None:
-            piece = self._piece(run, names, now, size)
+            piece = self._piece(run, names, now, size, end)
             if len(run) > 1 and not any(kept.entry.exclude or kept.entry.expires_at for kept in run):
                 if len(self._joined) >= _SHARED:
                     self._joined.clear()
@@ -121,15 +126,18 @@ class Recent:
         # The tail may have moved since, with nothing for this topic.
         return piece if piece.more else Piece(piece.chunk, self._tail, more=False)
 
-    def _run(self, topic: Topic, after: int) -> Sequence[_Kept]:
+    def _run(self, topic: Topic, after: int) -> list[_Kept]:
+        """The topic's entries after ``after``: one more than ``_MOST`` if there are more than that."""
         run: list[_Kept] = []
         for generation in (self._old, self._young):
             kept = generation.topics.get(topic)
             if kept and kept[-1].seq > after:
-                run += kept[bisect_right(kept, after, key=_seq) :]
+                start = bisect_right(kept, after, key=_seq)
+                run += kept[start : start + _MOST + 1 - len(run)]
         return run
 
-    def _piece(self, run: Iterable[_Kept], names: frozenset[str], now: float, size: int) -> Piece:
+    def _piece(self, run: Iterable[_Kept], names: frozenset[str], now: float, size: int, end: int | None) -> Piece:
+        """``end``: through where the run goes; None: through the tail."""
         items: list[wire.Item] = []
         used, through = 0, 0
         more = False
@@ -148,15 +156,18 @@ class Recent:
                 frame = kept.frame = wire.event_frame(self._epoch, entry.topics[kept.rank], entry)
             used += len(frame.websocket)
             items.append((kept.seq, kept.rank, frame))
-        return Piece(Chunk(items) if items else None, through if more else self._tail, more)
+        if not more:
+            through, more = (self._tail, False) if end is None else (end, True)
+        return Piece(Chunk(items) if items else None, through, more)
 
 
-def _once(runs: Sequence[Sequence[_Kept]]) -> list[_Kept]:
-    """Several topics' runs in one order; an event that is in more of them comes under the first of its topics."""
+def _once(runs: Sequence[Sequence[_Kept]], end: int | None) -> list[_Kept]:
+    """Several topics' runs in one order, through ``end``; an event that is in more of them comes under the first of its
+    topics."""
     best: dict[int, _Kept] = {}
     for run in runs:
         for kept in run:
             known = best.get(kept.seq)
             if known is None or kept.rank < known.rank:
                 best[kept.seq] = kept
-    return [best[seq] for seq in sorted(best)]
+    return [best[seq] for seq in sorted(best) if end is None or seq <= end]
