@@ -24,6 +24,7 @@ from hub.transports.credentials import bearer
 from hub.transports.dialogue import Dialogue
 from hub.transports.direct import Direct
 from hub.transports.door import Door
+from hub.transports.lobby import Lobby
 from hub.transports.middleware import BodyLimit, SecurityHeaders
 
 MAX_FRAME = 64 * 1024
@@ -67,6 +68,7 @@ class Application:
         self._proxies = Proxies(settings.trusted_proxies)
         self._publishing = http.Publishing(self.hub)
         self._tell = problem.Teller()
+        self._lobby = Lobby()
         self.app = self._build()
 
     def direct(self) -> Direct:
@@ -80,6 +82,7 @@ class Application:
             self._around,
             compression=settings.compression,
             max_body=settings.max_request_bytes,
+            lobby=self._lobby,
             tell=self._tell,
         )
 

@@ -17,6 +17,7 @@ from hub.transports.connection import Surroundings
 from hub.transports.credentials import Authenticate, from_headers, only_token
 from hub.transports.door import Door
 from hub.transports.http import PUBLISH_PATH, Publishing
+from hub.transports.lobby import Lobby
 
 _PUBLISH = PUBLISH_PATH.encode()
 
@@ -32,6 +33,7 @@ class Direct:
     around: Surroundings
     compression: bool
     max_body: int
+    lobby: Lobby
     tell: Callable[[HubError], None]
     """Says in the log that requests fail."""
 

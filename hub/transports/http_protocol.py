@@ -127,7 +127,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgraded:
             if self._is_handshake:
                 self._early = data[upgraded.args[0] :]
-                self._open()
+                self._direct.lobby.wait(self._open)
             return
         except httptools.HttpParserError:
             self.send_400_response("")
@@ -303,6 +303,8 @@ class HubHttpProtocol(HttpToolsProtocol):
     def _open(self) -> None:
         """From here on it is a WebSocket, or nothing."""
         direct = self._direct
+        if self.transport.is_closing():
+            return  # It did not wait for its turn.
         peer = self.client[0] if self.client else None
         handshake = Handshake(self.url.partition(b"?")[2], self.headers, direct.proxies.client(peer, self.headers))
         try:
