@@ -15,16 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from hub import catchup, policy, wire
+from hub.counters import Counters
 from hub.engine.base import Engine
 from hub.errors import HubError
 from hub.fanout import Fanout
 from hub.ids import random_id
+from hub.intake import Intake, OnAdminPublish
 from hub.model import Cursor, Draft, Entry, PresenceChange, Principal, Receipt, Topic
 from hub.outbox import Link, Outbox, Setup, State
 from hub.policy import Action
 from hub.pollers import Pollers
 from hub.presence import Presence
-from hub.publication import MAX_TARGETS, Publication, make_draft
+from hub.publication import Publication
 from hub.recent import Recent
 from hub.registry import Registry
 from hub.session import Session
@@ -32,10 +34,6 @@ from hub.sweeper import Sweeper
 from hub.tick import Tick
 
 log = logging.getLogger("hub")
-
-
-OnAdminPublish = Callable[[Principal, Sequence[Draft]], None]
-"""Told of what an administrator published, once it is done. Must be quick and not raise: publishers wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +48,6 @@ class Limits:
     stall_timeout: float
     cursor_interval: float
     ping_interval: float
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened since the start."""
-
-    published: int = 0
-    duplicates: int = 0
-    failed: int = 0
-    opened: int = 0
-    refused: int = 0
-    evicted: int = 0
-    resets: int = 0
 
 
 class Hub:
@@ -82,11 +67,11 @@ class Hub:
         self.presence = Presence(engine, presence_topics, presence_grace)
         self.pollers = Pollers()
         self.counters = Counters()
+        self.intake = Intake(engine, self.counters, limits.max_event_bytes, on_admin_publish)
         self.draining = False
         self.tail = 0
         """Seq of the newest entry that the tail has handed to this hub, and so was offered to every live session."""
         self._limits = limits
-        self._on_admin_publish = on_admin_publish
         self._tick = Tick()
         self.recent = Recent(limits.recent_bytes)
         self._fanout = Fanout(self.registry, self.recent, lambda: engine.epoch, self._tick.add)
@@ -126,64 +111,11 @@ class Hub:
         """Events offered to connections, times connections."""
         return self._fanout.offered
 
-    # --- Publishing
-
     async def publish(
         self, publisher: Principal, said: Sequence[Publication], *, exclude: tuple[str, ...] = ()
     ) -> list[Receipt]:
-        """Check and append publications, all or none; returns once the durable ones are on disk.
-
-        Raises what ``make_draft`` and ``Engine.append`` raise, with ``index`` where there are several, and
-        ``event_invalid`` if they have too many targets together. Ephemeral ones are sent after the durable ones are in
-        the log.
-        """
-        return await self.hand_in(publisher, self.prepare(publisher, said, exclude=exclude))
-
-    async def hand_in(self, publisher: Principal, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Append the durable ones of what was prepared, then send the others. See ``publish``."""
-        appended = iter(await self._append([draft for draft in drafts if draft.durable], drafts))
-        receipts = [next(appended) if draft.durable else self._signal(draft) for draft in drafts]
-        self._count(publisher, drafts)
-        self.counters.duplicates += sum([receipt.duplicate for receipt in receipts])
-        return receipts
-
-    def signal_all(self, publisher: Principal, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Send what was prepared, all of it ephemeral: nothing is waited for."""
-        self._count(publisher, drafts)
-        return [self._signal(draft) for draft in drafts]
-
-    def prepare(
-        self, publisher: Principal, said: Sequence[Publication], *, exclude: tuple[str, ...] = ()
-    ) -> list[Draft]:
-        """Check publications, all or none, and encode them. Raises what ``publish`` raises before it appends."""
-        now = time.time()
-        drafts: list[Draft] = []
-        targets = 0
-        for index, one in enumerate(said):
-            try:
-                draft = make_draft(one, publisher, now=now, max_bytes=self._limits.max_event_bytes, exclude=exclude)
-                targets += len(draft.topics)
-                if targets > MAX_TARGETS:
-                    raise HubError("event_invalid", f"A request names at most {MAX_TARGETS} targets; send several.")
-            except HubError as refusal:
-                if len(said) > 1:
-                    refusal.extra["index"] = index
-                raise
-            drafts.append(draft)
-        return drafts
-
-    async def _append(self, durable: list[Draft], drafts: Sequence[Draft]) -> list[Receipt]:
-        if not durable:
-            return []
-        try:
-            return await self.engine.append(durable)
-        except HubError as refusal:
-            self.counters.failed += refusal.kind.status == 503
-            # The engine counts what it was given; the publisher counts what they sent.
-            index = refusal.extra.pop("index", None)
-            if index is not None and len(drafts) > 1:
-                refusal.extra["index"] = next(n for n, draft in enumerate(drafts) if draft is durable[index])
-            raise
+        """Check and append publications, all or none; returns once the durable ones are on disk. See ``Intake``."""
+        return await self.intake.take(publisher, said, exclude=exclude)
 
     # --- The engine's sink: the tail
 
@@ -412,15 +344,6 @@ class Hub:
             self._fanout.settle(session)
         if session.outbox.state is State.LIVE:
             session.outbox.advance(self.tail)
-
-    def _count(self, publisher: Principal, drafts: Sequence[Draft]) -> None:
-        self.counters.published += len(drafts)
-        if publisher.admin and self._on_admin_publish is not None:
-            self._on_admin_publish(publisher, drafts)
-
-    def _signal(self, draft: Draft) -> Receipt:
-        self.engine.signal(draft)
-        return Receipt(draft.id, None, draft.time)
 
     def _check_topic_count(self, topics: Collection[Topic]) -> None:
         if len(topics) > self._limits.max_topics:

@@ -68,13 +68,13 @@ class Publishing:
     def __call__(self, publisher: Principal, body: bytes) -> bytes | Awaitable[bytes]:
         """The answer's JSON: at once if nothing has to be on disk first. Raises what ``Hub.publish`` raises."""
         said, single = _parse(body)
-        drafts = self._hub.prepare(publisher, said)
+        drafts = self._hub.intake.prepare(publisher, said)
         if any(draft.durable for draft in drafts):
             return self._append(publisher, drafts, single=single)
-        return self._encode(self._hub.signal_all(publisher, drafts), single=single)
+        return self._encode(self._hub.intake.signal_all(publisher, drafts), single=single)
 
     async def _append(self, publisher: Principal, drafts: list[Draft], *, single: bool) -> bytes:
-        return self._encode(await self._hub.hand_in(publisher, drafts), single=single)
+        return self._encode(await self._hub.intake.hand_in(publisher, drafts), single=single)
 
     def _encode(self, receipts: list[Receipt], *, single: bool) -> bytes:
         epoch = self._hub.engine.epoch
