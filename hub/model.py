@@ -49,10 +49,15 @@ def user_topic(user: str) -> Topic:
     return Topic(f"user:{user}")
 
 
-@lru_cache(maxsize=64)  # All events of a request have the same.
 def timestamp(time: float) -> str:
     """Unix seconds as an RFC 3339 time in UTC, to the millisecond."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second = int(time // 1)
+    return f"{_second(second)}.{int((time - second) * 1000):03}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def client_id(value: str) -> str:

@@ -1,5 +1,9 @@
 """The SQL of the embedded log: its schema, what one commit writes, what retention takes, what a reader sees.
 
+A commit appends entries, which are neighbours in the file. The index of their topics is spread all over the file, so it
+is made later, for many entries at once (``index``): a commit of 64 events would change some 64 pages of it and take
+several times as long. A reader looks through the few entries that are not in it yet.
+
 Every function is handed a connection and runs on whatever thread that belongs to; threads and the event loop are the
 business of ``hub.engine.sqlite``.
 """
@@ -28,6 +32,7 @@ CREATE TABLE IF NOT EXISTS entry (
     expires_at REAL
 );
 -- One row for each topic of an entry: a reader's page is a range of this index, whatever the size of the log.
+-- Has the entries up to meta's 'indexed'.
 CREATE TABLE IF NOT EXISTS entry_topic (topic TEXT, seq INTEGER, PRIMARY KEY (topic, seq)) WITHOUT ROWID;
 -- Outlives the entry, which retention may take first.
 CREATE TABLE IF NOT EXISTS dedupe (
@@ -36,6 +41,9 @@ CREATE TABLE IF NOT EXISTS dedupe (
 CREATE INDEX IF NOT EXISTS dedupe_time ON dedupe (time);
 """
 _VERSION = 1
+_CACHE_KIB = 32 * 1024
+_CHECKPOINT_PAGES = 8192
+"""Pages of the WAL (32 MiB) after which it is copied back into the file."""
 _COLUMNS = "seq, topics, body, exclude, expires_at"
 _PAGE_BYTES = 256 * 1024
 """Bytes of events in a page, so that a reader who catches up holds little."""
@@ -45,12 +53,16 @@ _NEWEST_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How far a log reaches: entries after ``floor`` up to ``head`` are retained, in ``size`` bytes of events."""
+    """How far a log reaches: entries after ``floor`` up to ``head`` are retained, in ``size`` bytes of events.
+
+    Those up to ``indexed`` are in the index of topics.
+    """
 
     epoch: str
     floor: int
     head: int
     size: int
+    indexed: int
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -66,17 +78,33 @@ def open_writer(path: Path) -> tuple[sqlite3.Connection, Extent]:
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    # An event changes a page for each of its topics, all over the index: they stay in memory, and are written back to
+    # the file once for many commits.
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > _VERSION:
         connection.close()
         raise OSError(f"the log {path} is of a newer hub (schema {version}); run that version")
     connection.executescript(_SCHEMA)
     connection.execute(f"PRAGMA user_version={_VERSION}")
-    defaults = (("epoch", secrets.token_hex(6)), ("floor", 0), ("bytes", 0))
+    defaults = (("epoch", secrets.token_hex(6)), ("floor", 0), ("bytes", 0), ("indexed", 0))
     connection.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", defaults)
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     floor = int(meta["floor"])
-    return connection, Extent(str(meta["epoch"]), floor, _head(connection, floor), int(meta["bytes"]))
+    head, indexed = _head(connection, floor), int(meta["indexed"])
+    return connection, Extent(str(meta["epoch"]), floor, head, int(meta["bytes"]), indexed)
+
+
+def index(connection: sqlite3.Connection, extent: Extent) -> int:
+    """Put the newest entries into the index of topics, in the open transaction; up to which seq it goes then."""
+    # In the index's own order, so that each of its pages is changed once.
+    connection.execute(
+        "INSERT OR IGNORE INTO entry_topic SELECT value, seq FROM entry, json_each(topics) WHERE seq > ? ORDER BY 1, 2",
+        (extent.indexed,),
+    )
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (extent.head,))
+    return extent.head
 
 
 def trim(
@@ -118,7 +146,8 @@ def read_page(
     connection: sqlite3.Connection, topics: Sequence[Topic], after: int | None, limit: int, now: float
 ) -> Page:
     """A page, from one moment of the log: to be called in a transaction. See ``Engine.read``."""
-    floor = int(connection.execute("SELECT value FROM meta WHERE key = 'floor'").fetchone()[0])
+    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('floor', 'indexed')"))
+    floor, indexed = int(meta["floor"]), int(meta["indexed"])
     head = _head(connection, floor)
     newest = after is None
     start = floor if after is None else max(after, floor)
@@ -127,6 +156,14 @@ def read_page(
     found: set[int] = set()
     for name in topics:
         found.update(seq for (seq,) in connection.execute(statement, (name, start, limit + 1)))
+    if head > indexed:
+        statement = f"""
+            SELECT seq FROM entry WHERE seq > ? AND EXISTS (
+                SELECT 1 FROM json_each(entry.topics) WHERE value IN (SELECT value FROM json_each(?))
+            ) ORDER BY seq {order} LIMIT ?
+        """  # noqa: S608
+        newer = connection.execute(statement, (max(indexed, start), json.dumps(topics), limit + 1))
+        found.update(seq for (seq,) in newer)
     wanted = (heapq.nlargest if newest else heapq.nsmallest)(limit, found)
     more = len(found) > len(wanted)
     statement = f"SELECT {_COLUMNS} FROM entry WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq {order}"  # noqa: S608
@@ -233,9 +270,6 @@ class Group:
                 (e.seq, t, _names(e.topics), e.body, _names(e.exclude) if e.exclude else None, e.expires_at)
                 for e, t in zip(self.entries, self._times, strict=True)
             ],
-        )
-        connection.executemany(
-            "INSERT INTO entry_topic VALUES (?, ?)", [(name, e.seq) for e in self.entries for name in e.topics]
         )
         connection.executemany(
             "INSERT OR REPLACE INTO dedupe VALUES (?, ?, ?, ?)", [(key, *kept) for key, kept in self._keys.items()]

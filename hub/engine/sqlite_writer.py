@@ -30,6 +30,10 @@ _TRIM = 500
 _PROBE_BYTES = 64 * 1024
 _IDLE = 1.0
 """Seconds between looks at what is too old."""
+_LULL = 0.02
+"""Seconds without anything to write after which the newest entries are put into the index of topics."""
+_INDEX = 4000
+"""Entries that wait for that at most, since every reader has to look through them."""
 
 
 @dataclass(slots=True)
@@ -80,9 +84,9 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._failures = 0
         """Commits that failed since the last that did not."""
-        self._next_trim = 0.0
+        self._next_trim = self._next_index = 0.0
         self._more_to_trim = False
-        self.extent = Extent("", 0, 0, 0)
+        self.extent = Extent("", 0, 0, 0, 0)
         """How far the log reaches. Replaced whole by the thread, so that it is read without a lock."""
 
     def open(self) -> None:
@@ -105,6 +109,9 @@ class Writer:
         while not stopping:
             works, stopping = self._next()
             written = self._commit(works) if works else 0
+            waiting = self.extent.head - self.extent.indexed
+            if waiting and (not works or waiting > _INDEX) and self._clock() >= self._next_index:
+                self._index()
             if self._more_to_trim or self._clock() >= self._next_trim or self.extent.size > self._retention.size:
                 self._trim(max(_TRIM, 2 * written))
         if self._connection is not None:
@@ -115,7 +122,9 @@ class Writer:
         works: list[Append | Probe] = []
         rows = 0
         try:
-            work = self._work.get(timeout=0 if self._more_to_trim else _IDLE)
+            unindexed = self.extent.head > self.extent.indexed and self._clock() >= self._next_index
+            lull = _LULL if unindexed else _IDLE
+            work = self._work.get(timeout=0 if self._more_to_trim else lull)
             while work is not None:
                 works.append(work)
                 if isinstance(work, Append):
@@ -167,6 +176,23 @@ class Writer:
             sqlite_log.write_probe(connection, _PROBE_BYTES)
         connection.execute("COMMIT")
         return group, outcomes
+
+    def _index(self) -> None:
+        """Put what is new into the index of topics. Readers do without what cannot be put there now."""
+        try:
+            connection = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            indexed = sqlite_log.index(connection, self.extent)
+            connection.execute("COMMIT")
+            self.extent = replace(self.extent, indexed=indexed)
+        except Exception as error:
+            log.error(
+                "new entries cannot be indexed, the next try is in a minute: %s",
+                error,
+                exc_info=not isinstance(error, sqlite3.Error | OSError),
+            )
+            self._recover()
+            self._next_index = self._clock() + 60
 
     def _trim(self, limit: int) -> None:
         now = self._clock()

@@ -183,3 +183,68 @@ async def test_much_that_is_past_goes_at_once(opened: tuple[SqliteEngine, Record
         await until(lambda: engine.floor == 4000)
     await engine.append([draft("0-0", id="0-0", time=clock.now)])
     assert bodies((await engine.read([NEWS], 0, 10)).entries) == ["0-0"]
+
+
+# --- The index of topics, which follows the log at a distance
+
+
+async def numbers(engine: SqliteEngine, topics: list[Topic], after: int | None, limit: int = 1000) -> list[int]:
+    return [entry.seq for entry in (await engine.read(topics, after, limit)).entries]
+
+
+@pytest.mark.parametrize("lull", [0.0, 3600.0], ids=["indexed", "not indexed"])
+async def test_a_page_is_the_same_whether_its_entries_are_indexed_or_not(
+    opened: tuple[SqliteEngine, Recorder], monkeypatch: pytest.MonkeyPatch, lull: float
+) -> None:
+    engine, _ = opened
+    monkeypatch.setattr("hub.engine.sqlite_writer._LULL", lull or 0.001)
+    for start in range(0, 30, 3):
+        await engine.append([draft(str(n), *(["a", "b"] if n % 2 else ["b"])) for n in range(start, start + 3)])
+    if not lull:
+        await until(lambda: engine._writer.extent.indexed == 30)
+    else:
+        assert engine._writer.extent.indexed < 30
+    odd = list(range(2, 31, 2))
+    assert await numbers(engine, [Topic("a")], 0) == odd
+    assert await numbers(engine, [Topic("b")], 0) == list(range(1, 31))
+    assert await numbers(engine, [Topic("a"), Topic("b")], 12, 5) == [13, 14, 15, 16, 17]
+    assert await numbers(engine, [Topic("a")], None, 3) == odd[-3:]
+    assert await numbers(engine, [Topic("nothing")], 0) == []
+
+
+async def test_a_log_that_ended_before_it_was_indexed_is_indexed_by_the_next(tmp_path: Path, clock: Clock) -> None:
+    for round_number in range(1, 3):
+        engine = SqliteEngine(
+            tmp_path / "log.db", retention_age=1000, retention_bytes=100_000, dedupe_window=1000, clock=clock
+        )
+        await engine.start(Recorder())
+        await engine.append([draft(str(n)) for n in range(5)])
+        assert await numbers(engine, [NEWS], 0) == list(range(1, 5 * round_number + 1))
+        if round_number == 2:
+            await until(lambda engine=engine: engine._writer.extent.indexed == 10)
+            assert await numbers(engine, [NEWS], 0) == list(range(1, 11))
+        await engine.stop()
+
+
+async def test_an_index_that_cannot_be_written_fails_nobody(
+    opened: tuple[SqliteEngine, Recorder],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine, _ = opened
+
+    def broken(*_: object) -> int:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_log, "index", broken)
+        await engine.append([draft("1")])
+        await until(lambda: "cannot be indexed" in caplog.text)
+        await engine.append([draft("2")])
+        assert await numbers(engine, [NEWS], 0) == [1, 2]
+        assert caplog.text.count("cannot be indexed") == 1
+    clock.now += 61
+    await engine.append([draft("3")])
+    await until(lambda: engine._writer.extent.indexed == 3)
+    assert await numbers(engine, [NEWS], 0) == [1, 2, 3]
