@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.middleware.cors import CORSMiddleware
 
 from hub import ops
+from hub.allowance import PublishRates
 from hub.engine.sqlite import SqliteEngine
 from hub.hub import Hub, Limits
 from hub.identity import routes as identity_routes
@@ -51,6 +52,8 @@ class Application:
             stall_timeout=settings.stall_timeout,
             cursor_interval=settings.cursor_interval,
             ping_interval=settings.ping_interval,
+            publish_users=PublishRates(settings.publish_events_user, settings.publish_bytes_user),
+            publish_others=PublishRates(settings.publish_events_service, settings.publish_bytes_service),
         )
         self.identity = Identity(settings, on_change=self._review)
         self.hub = Hub(

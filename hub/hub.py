@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from hub import catchup, policy, wire
+from hub.allowance import UNLIMITED, Allowance, PublishRates
 from hub.counters import Counters
 from hub.engine.base import Engine
 from hub.errors import HubError
@@ -48,6 +49,8 @@ class Limits:
     stall_timeout: float
     cursor_interval: float
     ping_interval: float
+    publish_users: PublishRates = UNLIMITED
+    publish_others: PublishRates = UNLIMITED
 
 
 class Hub:
@@ -67,7 +70,8 @@ class Hub:
         self.presence = Presence(engine, presence_topics, presence_grace)
         self.pollers = Pollers()
         self.counters = Counters()
-        self.intake = Intake(engine, self.counters, limits.max_event_bytes, on_admin_publish)
+        allowance = Allowance(limits.publish_users, limits.publish_others)
+        self.intake = Intake(engine, self.counters, allowance, limits.max_event_bytes, on_admin_publish)
         self.draining = False
         self.tail = 0
         """Seq of the newest entry that the tail has handed to this hub, and so was offered to every live session."""

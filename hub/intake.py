@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from hub.allowance import Allowance
 from hub.counters import Counters
 from hub.engine.base import Engine
 from hub.errors import HubError
@@ -22,10 +23,16 @@ class Intake:
     """Takes publications."""
 
     def __init__(
-        self, engine: Engine, counters: Counters, max_event_bytes: int, on_admin_publish: OnAdminPublish | None
+        self,
+        engine: Engine,
+        counters: Counters,
+        allowance: Allowance,
+        max_event_bytes: int,
+        on_admin_publish: OnAdminPublish | None,
     ) -> None:
         self._engine = engine
         self._counters = counters
+        self._allowance = allowance
         self._max_event_bytes = max_event_bytes
         self._on_admin_publish = on_admin_publish
 
@@ -34,9 +41,9 @@ class Intake:
     ) -> list[Receipt]:
         """Check and append publications, all or none; returns once the durable ones are on disk.
 
-        Raises what ``make_draft`` and ``Engine.append`` raise, with ``index`` where there are several, and
-        ``event_invalid`` if they have too many targets together. Ephemeral ones are sent after the durable ones are in
-        the log.
+        Raises what ``make_draft`` and ``Engine.append`` raise, with ``index`` where there are several,
+        ``event_invalid`` if they have too many targets together, and ``rate_limited`` (see ``Allowance``). Ephemeral
+        ones are sent after the durable ones are in the log.
         """
         return await self.hand_in(publisher, self.prepare(publisher, said, exclude=exclude))
 
@@ -56,7 +63,11 @@ class Intake:
     def prepare(
         self, publisher: Principal, said: Sequence[Publication], *, exclude: tuple[str, ...] = ()
     ) -> list[Draft]:
-        """Check publications, all or none, and encode them. Raises what ``take`` raises before it appends."""
+        """Check publications, all or none, and encode them. Raises what ``take`` raises before it appends.
+
+        They are counted here, also those that turn out to be refused: that is work, too.
+        """
+        account = self._allowance.take(publisher, len(said))
         now = time.time()
         drafts: list[Draft] = []
         targets = 0
@@ -71,6 +82,8 @@ class Intake:
                     refusal.extra["index"] = index
                 raise
             drafts.append(draft)
+        if account is not None:
+            account.charge(sum([len(draft.body) for draft in drafts]))
         return drafts
 
     async def _append(self, durable: list[Draft], drafts: Sequence[Draft]) -> list[Receipt]:

@@ -20,6 +20,9 @@ from hub import notation
 MAX_KEYS = 65536
 """Keys of one ``Buckets``, unless it says otherwise: about 12 MB."""
 
+_ROUNDING = 1e-6
+"""Seconds that are an error of rounding."""
+
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -31,15 +34,15 @@ class Rate:
     seconds: float
 
     @classmethod
-    def read(cls, value: Any) -> Any:
+    def read(cls, value: Any, *, number_of: Callable[[str], float] = float) -> Any:
         """``10/15m`` is ten in a quarter of an hour, ``0`` no limit; raises ``ValueError``. What is neither text nor a
-        number is returned as it is."""
+        number is returned as it is. ``number_of`` reads the number."""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return value
         expected = f"{value!r} is not a rate: write a number and a time, such as 10/15m or 100/s, or 0 for no limit"
         number, _, span = str(value).partition("/")
         try:
-            count = float(number)
+            count = number_of(number)
             # "100/s" is a hundred in one second.
             seconds = notation.seconds(f"1{span.strip()}" if span.strip().isalpha() else span) if span else 1.0
         except ValueError:
@@ -47,6 +50,24 @@ class Rate:
         if not (math.isfinite(count) and count >= 0 and seconds > 0) or (count and not span):
             raise ValueError(expected)
         return cls(count, seconds)
+
+    @classmethod
+    def read_bytes(cls, value: Any) -> Any:
+        """The same of bytes: ``16MiB/10s``."""
+        return cls.read(value, number_of=notation.size)
+
+    @property
+    def each(self) -> float:
+        """Seconds in which a bucket gains one; 0 without a limit."""
+        return self.seconds / self.count if self.count else 0.0
+
+    def wait(self, full_at: float, amount: float, now: float) -> float:
+        """The seconds until ``amount`` could be taken from a bucket that is full at ``full_at``; 0 if it can be now.
+
+        More than a whole bucket can be taken from a full one.
+        """
+        lacking = full_at - now + min(amount * self.each, self.seconds) - self.seconds
+        return lacking if lacking > _ROUNDING else 0.0
 
     def __bool__(self) -> bool:
         return self.count > 0
@@ -67,7 +88,7 @@ class Buckets(Generic[_Key]):
 
     def __init__(self, rate: Rate, *, max_keys: int = MAX_KEYS, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
-        self._each = rate.seconds / rate.count if rate else 0.0
+        self._each = rate.each
         self._max_keys = max_keys
         self._clock = clock
         # Key → when its bucket is full, the one used longest ago first.
@@ -89,10 +110,7 @@ class Buckets(Generic[_Key]):
     def wait(self, key: _Key, amount: float = 1) -> float:
         """The seconds until ``amount`` could be taken; 0 if it can be now."""
         now = self._clock()
-        full_at = self._full_at.get(key, now)
-        lacking = full_at - now + min(amount, self._rate.count) * self._each - self._rate.seconds
-        # Less than a microsecond is an error of rounding.
-        return lacking if lacking > 1e-6 else 0.0
+        return self._rate.wait(self._full_at.get(key, now), amount, now)
 
     def charge(self, key: _Key, amount: float = 1) -> None:
         """Take ``amount`` whether it is there or not: for what is known only afterwards. The debt is at most one whole

@@ -56,6 +56,7 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 Seconds = Annotated[float, BeforeValidator(notation.seconds), Field(allow_inf_nan=False)]
 Bytes = Annotated[int, BeforeValidator(notation.size)]
 PerTime = Annotated[Rate, BeforeValidator(Rate.read)]
+BytesPerTime = Annotated[Rate, BeforeValidator(Rate.read_bytes)]
 
 
 class SettingsError(Exception):
@@ -134,6 +135,18 @@ class Settings(BaseModel):
     """Largest event (its JSON as sent to receivers)."""
     max_request_bytes: Bytes = Field(8 << 20, ge=1024)
     """Largest HTTP request that publishes; all others have at most 64 KiB."""
+
+    publish_events_user: PerTime = Rate(2000, 10)
+    """Events that a user may publish: 2,000 at once, then 200 a second; others are answered 429. What people do, mouse
+    pointers and typing marks included, is far below. 0 is no limit."""
+    publish_bytes_user: BytesPerTime = Rate(16 << 20, 10)
+    """Bytes of the events that a user may publish. 0 is no limit."""
+    publish_events_service: PerTime = Rate(0, 1)
+    """The same for a service or an administrator. No limit: a backend that publishes tens of thousands of events a
+    second is what the hub is for, its secret is in your hands, and it waits for the log anyway, which slows it down to
+    what the disk takes. Set it where several teams share a hub."""
+    publish_bytes_service: BytesPerTime = Rate(0, 1)
+    """Bytes of the events that a service or an administrator may publish. 0 is no limit."""
 
     allowed_origins: tuple[str, ...] = ()
     """Browser origins (``https://app.example.com``) that may use the API and the socket besides the hub's own. ``*``

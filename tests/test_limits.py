@@ -166,6 +166,14 @@ def test_what_is_no_rate(text: object) -> None:
         Rate.read(text)
 
 
+def test_rates_of_bytes() -> None:
+    assert Rate.read_bytes("16MiB/10s") == Rate(16 << 20, 10)
+    assert Rate.read_bytes("4096/s") == Rate(4096, 1)
+    assert not Rate.read_bytes("0")
+    with pytest.raises(ValueError, match="is not a rate"):
+        Rate.read_bytes("16M/10s")
+
+
 def test_other_kinds_of_value_are_left_to_the_validation() -> None:
     assert Rate.read(True) is True
     assert Rate.read(Rate(1, 1)) == Rate(1, 1)

@@ -93,12 +93,13 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
     @routes.post(
         PUBLISH_PATH.removeprefix("/v1"),
         summary="Publish one event, or an array of up to 1,000 (all or none)",
-        description="Answers once every durable event is on disk. Give `id` to make the call safe to repeat.",
+        description="Answers once every durable event is on disk. Give `id` to make the call safe to repeat. "
+        "Who publishes too much is answered 429 `rate_limited`, with `Retry-After`.",
         responses={
             200: {"content": {"application/json": {"schema": _receipt_schema()}}},
             **responses(
                 *UNAUTHORIZED, "forbidden", "event_invalid", "topic_invalid", "client_invalid", "event_too_large",
-                "request_too_large", "id_conflict", "log_unavailable",
+                "request_too_large", "id_conflict", "rate_limited", "log_unavailable",
             ),
         },
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _body_schema()}}}},
