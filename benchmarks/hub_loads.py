@@ -46,18 +46,9 @@ class HubLoad(Load):
             else:
                 targets = [{"users": [f"u{start}"]}] * job.behind
             self._publish(requests, hub.publish([(target, payload(0)) for target in targets]))
-        live = Crowd(self.reactor, job.port)
         hub.durable = False
-        live.open(100, lambda number: hub.door(1_000_000 + number, "live"), seconds=OPENING)
+        live, send = self._others(requests)
         results: dict[str, Any] = {}
-        text = hub.publish([({"topics": ["live"]}, payload(0))])
-        stamped = text.index(payload(0))
-
-        def send(due: int) -> None:
-            if not requests.idle:
-                self.reactor.until(lambda: bool(requests.idle), DRAIN)
-            requests.send(text[:stamped] + payload(due) + text[stamped + len(payload(0)) :])
-
         live.ages = Histogram()
         self.paced(send, job.seconds)
         results["live_before"] = summary(live.ages)
@@ -83,6 +74,50 @@ class HubLoad(Load):
         results["events_per_second_beyond_handshakes"] = events / beyond if beyond > 0.1 * seconds else None
         results["share_of_allowed"] = seconds / (job.subscribers / ACCEPTS + events / RESUMES)
         return results
+
+    # --- Fairness
+
+    def fairness(self) -> dict[str, Any]:
+        """How long others wait while a large crowd is sent something: the latency of a hundred subscribers of another
+        topic, alone and while ``subscribers`` get ``topics`` events, one a second."""
+        job, hub = self.job, self.hub
+        requests = Requests(self.reactor, job.port, 8)
+        live, send = self._others(requests)
+        self.crowd.open(job.subscribers, lambda number: hub.door(number, "crowd"), seconds=OPENING)
+        live.ages = Histogram()
+        self.paced(send, float(job.topics))
+        results: dict[str, Any] = {"live_before": summary(live.ages)}
+        live.ages = Histogram()
+        text = hub.publish([({"topics": ["crowd"]}, payload(0))])
+        end = self._ticker(send)
+        began = Interval(job.pids)
+        for _ in range(job.topics):
+            if not requests.idle:
+                self.reactor.until(lambda: bool(requests.idle), DRAIN)
+            requests.send(text)
+            self.reactor.run(1.0)
+        results |= began.result()
+        end()
+        wanted = job.subscribers * job.topics
+        complete = self.reactor.until(lambda: self.crowd.received >= wanted, DRAIN)
+        return results | {
+            "live_broadcast": summary(live.ages),
+            "lost": 0 if complete else wanted - self.crowd.received,
+        }
+
+    def _others(self, requests: Requests) -> tuple[Crowd, Callable[[int], None]]:
+        """A hundred subscribers of a topic of their own, and how they are sent an event."""
+        live = Crowd(self.reactor, self.job.port)
+        live.open(100, lambda number: self.hub.door(1_000_000 + number, "live"), seconds=OPENING)
+        text = self.hub.publish([({"topics": ["live"]}, payload(0))])
+        stamped = text.index(payload(0))
+
+        def send(due: int) -> None:
+            if not requests.idle:
+                self.reactor.until(lambda: bool(requests.idle), DRAIN)
+            requests.send(text[:stamped] + payload(due) + text[stamped + len(payload(0)) :])
+
+        return live, send
 
     def _publish(self, requests: Requests, request: bytes) -> Any:
         answered = requests.answered

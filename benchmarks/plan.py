@@ -104,6 +104,15 @@ def plan(*, short: bool, descriptors: int) -> list[Workload]:
                 rounds=None if short else 3,
             )
         )
+    workloads.append(
+        Workload(
+            "fairness",
+            f"a hundred others while {crowd if short else most:,} get an event a second",
+            {"workload": "fairness", "subscribers": crowd if short else most, "rate": 100, "topics": 2 if short else 5},
+            fresh=True,
+            rounds=None if short else 3,
+        )
+    )
     workloads += _growth(short=short, most=most)
     if not short:
         return workloads

@@ -201,6 +201,11 @@ def _resume(results: Results) -> Iterable[str]:
             rows,
         )  # fmt: skip
         yield ""
+    before, during = (median(results, "fairness", "hub", f"live_{when}.p99_ms") for when in ("before", "broadcast"))
+    if before is not None and during is not None:
+        title = results["titles"]["fairness"]
+        yield f"Fairness, {title}: their p99 is {before:.1f} ms alone, {during:.1f} ms meanwhile."
+        yield ""
 
 
 _SERIES = (

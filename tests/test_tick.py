@@ -64,3 +64,17 @@ async def test_many_let_others_in_between() -> None:
         assert len(ran) <= turns * 256
     assert turns >= 5000 // 256
     assert ran == list(range(5000))
+
+
+async def test_the_few_do_not_wait_for_the_crowd() -> None:
+    tick, ran = Tick(), []
+    for number in range(5000):
+        tick.add(Due(lambda number=number: ran.append(number)))
+    await asyncio.sleep(0)
+    assert len(ran) < 500
+    tick.add(Due(lambda: ran.append("mine")))
+    await asyncio.sleep(0)
+    assert "mine" in ran
+    while len(ran) <= 5000:
+        await asyncio.sleep(0)
+    assert [number for number in ran if number != "mine"] == list(range(5000))
