@@ -26,6 +26,7 @@ _SUBJECT = re.compile(r"[A-Za-z0-9_.@+/=|~-]{1,128}")
 _CLIENT = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
+@lru_cache(maxsize=16384)  # Publishers name the same ones again and again.
 def topic(name: str) -> Topic:
     """Check a topic name; raises ``topic_invalid``."""
     if not _TOPIC.fullmatch(name):
@@ -42,6 +43,7 @@ def is_subject(name: str) -> bool:
     return _SUBJECT.fullmatch(name) is not None
 
 
+@lru_cache(maxsize=16384)
 def user_topic(user: str) -> Topic:
     """A user's own topic; raises ``topic_invalid`` if that is not a user id."""
     if not is_subject(user):

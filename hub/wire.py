@@ -98,8 +98,8 @@ def _header(first: int, size: int) -> bytes:
     if size < 126:
         return bytes((first, size))
     if size < 65536:
-        return b"%c\x7e%b" % (first, size.to_bytes(2))
-    return b"%c\x7f%b" % (first, size.to_bytes(8))
+        return bytes((first, 126, size >> 8, size & 255))
+    return bytes((first, 127)) + size.to_bytes(8)
 
 
 def _header_size(frame_size: int) -> int:
