@@ -52,23 +52,26 @@ class Application:
             stall_timeout=settings.stall_timeout,
             cursor_interval=settings.cursor_interval,
             ping_interval=settings.ping_interval,
+            connections_user=settings.connections_user,
+            connections_address=settings.connections_address,
             publish_users=PublishRates(settings.publish_events_user, settings.publish_bytes_user),
             publish_others=PublishRates(settings.publish_events_service, settings.publish_bytes_service),
         )
         self.identity = Identity(settings, on_change=self._review)
+        self._proxies = Proxies(settings.trusted_proxies)
         self.hub = Hub(
             engine,
             limits,
             presence_topics=settings.presence_topics,
             presence_grace=settings.presence_grace,
             on_admin_publish=self.identity.notes.published,
+            is_proxy=self._proxies.trusts,
         )
         authenticate = self.identity.authenticate
         self.connections: set[Any] = set()
         """Those that the hub's own server holds: uvicorn waits for them, and shuts them down, when it stops."""
         self._around = Surroundings(self.hub, Dialogue(self.hub, authenticate).answer, self.connections, MAX_FRAME)
         self._door = Door(self.hub, authenticate, self.identity.tickets.redeem, settings.allowed_origins)
-        self._proxies = Proxies(settings.trusted_proxies)
         self._publishing = http.Publishing(self.hub)
         self._tell = problem.Teller()
         self._lobby = Lobby()

@@ -61,6 +61,7 @@ TABLE: dict[str, ErrorKind] = {
         ErrorKind("refresh_reused", 401, 1008, _NEVER, "The refresh token was used before; the session is ended"),
         ErrorKind("too_many_attempts", 429, 1013, _LATER, "Too many attempts; wait before the next"),
         ErrorKind("rate_limited", 429, 1013, _LATER, "Too much in too short a time; wait before the next"),
+        ErrorKind("too_many_connections", 429, 1013, _LATER, "Too many connections; close one, or come back later"),
         ErrorKind("subject_mismatch", 403, 1008, _NEVER, "The fresh token speaks for somebody else"),
         # May you?  403 / 1008
         ErrorKind("forbidden", 403, 1008, _NEVER, "Not allowed by the token's grants"),

@@ -23,6 +23,7 @@ from hub.fanout import Fanout
 from hub.ids import random_id
 from hub.intake import Intake, OnAdminPublish
 from hub.model import Cursor, Draft, Entry, PresenceChange, Principal, Receipt, Topic
+from hub.occupancy import Occupancy
 from hub.outbox import Link, Outbox, Setup, State
 from hub.policy import Action
 from hub.pollers import Pollers
@@ -51,6 +52,8 @@ class Limits:
     ping_interval: float
     publish_users: PublishRates = UNLIMITED
     publish_others: PublishRates = UNLIMITED
+    connections_user: int = 0
+    connections_address: int = 0
 
 
 class Hub:
@@ -64,9 +67,12 @@ class Hub:
         presence_topics: Sequence[str],
         presence_grace: float,
         on_admin_publish: OnAdminPublish | None = None,
+        is_proxy: Callable[[str], bool] = lambda address: False,
     ) -> None:
+        """``is_proxy``: whether an address stands for more than one client; see ``Occupancy``."""
         self.engine = engine
         self.registry = Registry()
+        self._occupancy = Occupancy(limits.connections_user, limits.connections_address, is_proxy)
         self.presence = Presence(engine, presence_topics, presence_grace)
         self.pollers = Pollers()
         self.counters = Counters()
@@ -155,12 +161,14 @@ class Hub:
     ) -> Session:
         """Enter a connection and welcome it; with ``after``, it is sent what it missed first, then the live events.
 
-        Raises ``forbidden``, ``too_many_topics``, ``cursor_invalid``, ``overloaded``, ``restarting``.
+        Raises ``forbidden``, ``too_many_topics``, ``cursor_invalid``, ``too_many_connections``, ``overloaded``,
+        ``restarting``.
         """
         if self.draining:
             raise HubError("restarting")
         if len(self.registry) >= self._limits.max_connections:
             raise HubError("overloaded", f"The hub holds its {self._limits.max_connections} connections.")
+        self._occupancy.check(principal, address)
         asked = list(topics)
         policy.require(principal, Action.SUBSCRIBE, asked)
         wanted = {*policy.automatic_topics(principal), *asked}
@@ -171,6 +179,7 @@ class Hub:
         session = Session(principal, client or name, address, link, outbox, frozenset(wanted), time.time(), name)
         outbox.owner = session
         self.registry.add(session)
+        self._occupancy.enter(session)
         self.counters.opened += 1
         self._sweeper.enter(session)
         outbox.control(
@@ -200,6 +209,7 @@ class Hub:
         """
         if not self.registry.remove(session):
             return
+        self._occupancy.leave(session)
         session.outbox.close()
         session.wake()
         self._sweeper.forget(session)

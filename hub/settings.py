@@ -153,6 +153,13 @@ class Settings(BaseModel):
     allows all."""
     max_connections: int = Field(100_000, ge=1)
     """Connections of this process; a further one is closed with 1013."""
+    connections_user: int = Field(250, ge=0)
+    """Connections of one user; a further one is closed with 1013, as a tab that is closed makes room. Far more than
+    anybody has tabs and telephones; services and administrators have no such bound. 0 is no limit."""
+    connections_address: int = Field(10_000, ge=0)
+    """Connections from one address (IPv6: its /64). A whole company or a mobile network may be behind one, hence so
+    many. Addresses of trusted proxies are not counted: who comes from there without being named may be anybody. 0 is no
+    limit."""
     max_topics: int = Field(128, ge=1, le=1000)
     """Topics of one connection."""
     trusted_proxies: tuple[notation.Network, ...] = (notation.network("127.0.0.1"), notation.network("::1"))

@@ -20,6 +20,10 @@ class Proxies:
         self._trusted = tuple(trusted)
         self._is_trusted = lru_cache(maxsize=4096)(self._look_up)
 
+    def trusts(self, address: str) -> bool:
+        """Whether this is one of them."""
+        return self._is_trusted(address)
+
     def client(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> str:
         """The client's address: the peer's, or the newest one in ``X-Forwarded-For`` that is no trusted proxy's.
 
