@@ -20,21 +20,27 @@ class Action(StrEnum):
     """What can be done with a topic."""
 
     SUBSCRIBE = "subscribe"
-    """Receive it live, read its history, see who is there."""
+    """Receive what comes, from now on or from a cursor on."""
+    HISTORY = "read the history of"
+    """Read what is retained over HTTP."""
+    PRESENCE = "see who is in"
+    """See who is there, where that is told at all."""
     PUBLISH = "publish"
+    """Send an event to it."""
 
 
 def may(principal: Principal, action: Action, name: Topic) -> bool:
-    """Whether ``principal`` may do ``action`` on the topic ``name``.
+    """Whether ``principal`` may do ``action`` on the topic ``name``; docs/grants.md is its truth table.
 
     A user always reads ``all`` and their own ``user:<id>``, and the topics their token subscribes by itself; an
-    administrator does anything; otherwise a granted pattern must match.
+    administrator does anything; otherwise a granted pattern must match. To receive a topic, to read its history and to
+    see who is in it are one right: a cursor brings the past, and presence comes with the stream.
     """
     if principal.admin:
         return True
-    if action is Action.SUBSCRIBE:
-        return name in automatic_topics(principal) or _any_matches(principal.grants.subscribe, name)
-    return _any_matches(principal.grants.publish, name)
+    if action is Action.PUBLISH:
+        return _any_matches(principal.grants.publish, name)
+    return name in automatic_topics(principal) or _any_matches(principal.grants.subscribe, name)
 
 
 def require(principal: Principal, action: Action, names: Iterable[Topic]) -> None:

@@ -129,7 +129,7 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait if there is nothing yet.")] = 0,
     ) -> Response:
         names = list(dict.fromkeys(model.topic(name) for name in topics.split(",") if name))
-        policy.require(reader, Action.SUBSCRIBE, names)
+        policy.require(reader, Action.HISTORY, names)
         if len(names) > MAX_BATCH:
             raise HubError("too_many_topics")
         wanted = names or policy.automatic_topics(reader)
@@ -149,7 +149,7 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
     )
     async def presence(topic: str, reader: caller) -> PresenceBody:
         name = model.topic(topic)
-        policy.require(reader, Action.SUBSCRIBE, [name])
+        policy.require(reader, Action.PRESENCE, [name])
         if not hub.presence.is_on(name):
             raise HubError(
                 "not_found", f"Presence is not on for {name!r}; the setting presence_topics says where it is."
