@@ -131,7 +131,7 @@ class Application:
             app.add_middleware(
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
-                allow_methods=["GET", "POST", "PATCH"],
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type"],
             )
         app.add_middleware(ProxiedClient, proxies=self._proxies)

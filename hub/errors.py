@@ -52,6 +52,8 @@ TABLE: dict[str, ErrorKind] = {
         ErrorKind("token_type", 401, 1008, _NEVER, "The token is not an access token"),
         ErrorKind("token_claims", 401, 1008, _NEVER, "The token lacks a claim or has a bad one"),
         ErrorKind("token_revoked", 401, 1008, _REAUTH, "The token was revoked"),
+        ErrorKind("key_unknown", 401, 1008, _NEVER, "The API key is unknown or was revoked"),
+        ErrorKind("key_expired", 401, 1008, _NEVER, "The API key has expired"),
         ErrorKind("ticket_invalid", 401, 1008, _REAUTH, "The ticket is unknown, used or expired"),
         ErrorKind("logged_out", 401, 1008, _NEVER, "The session was logged out"),
         ErrorKind("user_disabled", 401, 1008, _NEVER, "The user or service is disabled"),

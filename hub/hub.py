@@ -189,7 +189,7 @@ class Hub:
                 user=principal.subject,
                 topics=wanted,
                 cursor=self.cursor(position),
-                expires=principal.expires_at,
+                expires=principal.expires,
             )
         )
         if lost is not None:

@@ -7,6 +7,7 @@ Sizes are bytes, times are Unix seconds (float) unless a name says otherwise. No
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -112,9 +113,15 @@ class Principal:
     kind: Literal["user", "service"]
     session: str
     expires_at: float
+    """``math.inf``: a key that was given no end."""
     admin: bool = False
     grants: Grants = field(default_factory=Grants)
     topics: tuple[Topic, ...] = ()
+
+    @property
+    def expires(self) -> float | None:
+        """``expires_at`` as clients are told, in JSON: None for one without an end."""
+        return None if self.expires_at == math.inf else self.expires_at
 
     @property
     def source(self) -> str:

@@ -27,7 +27,7 @@ _SECRETS = re.compile(
     rf"(?P<name>\b(?:{_FIELDS})=)[^&\s\"']+"
     rf"|(?P<key>(?P<quote>[\"'])(?:{_FIELDS})(?P=quote)\s*:\s*(?P<open>[\"']))(?:\\.|(?!(?P=open)).)*"
     r"|\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
-    r"|\bhub[rst]_[A-Za-z0-9_.-]{8,}",
+    r"|\bhub[krt]_[A-Za-z0-9_.-]{8,}",
     re.IGNORECASE,
 )
 

@@ -60,7 +60,7 @@ def automatic_topics(principal: Principal) -> tuple[Topic, ...]:
 
 def matches(pattern: str, name: str) -> bool:
     """Whether the pattern covers the topic name."""
-    if _is_reserved(name) and not _is_reserved(pattern):
+    if is_reserved(name) and not is_reserved(pattern):
         return False
     return _compiled(pattern).fullmatch(name) is not None
 
@@ -86,7 +86,8 @@ def expand(pattern: str, subject: str) -> str:
     return pattern.replace("{sub}", subject)
 
 
-def _is_reserved(name: str) -> bool:
+def is_reserved(name: str) -> bool:
+    """Whether the topic, or the pattern, is one of those that a bare ``*`` does not open."""
     return name == ALL or name == "user" or name.startswith("user:")
 
 

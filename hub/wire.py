@@ -184,7 +184,7 @@ def ephemeral_frame(topic: Topic, body: bytes) -> Frame:
 
 
 def welcome(
-    *, connection: str, client: str, user: str, topics: Iterable[Topic], cursor: Cursor, expires: float
+    *, connection: str, client: str, user: str, topics: Iterable[Topic], cursor: Cursor, expires: float | None
 ) -> Frame:
     """The first frame of a connection: events follow from ``cursor``."""
     return _frame(

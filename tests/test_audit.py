@@ -71,7 +71,8 @@ def test_no_secret_of_a_run_is_in_it(start_hub: Callable[..., HubProcess], kille
     secrets.append(service["secret"])
     form = {"grant_type": "client_credentials", "client_id": "shop", "client_secret": service["secret"]}
     issued("/v1/auth/token", data=form)
-    secrets.append(hub.call("POST", "/v1/services/shop/rotate")["secret"])
+    [key] = hub.call("GET", "/v1/services/shop/keys")["keys"]
+    secrets.append(hub.call("POST", f"/v1/services/shop/keys/{key['id']}/rotate")["key"])
     # Everything in the wrong field.
     for secret in list(secrets):
         hub.http.post("/v1/auth/login", json={"username": secret[:128], "password": secret[:1024]})

@@ -33,9 +33,8 @@ class Rights:
     def give(self, kind: Kind, name: str, data_dir: Path | None) -> bool:
         """Change the account; whether there was something to change. Raises ``Failure`` and ``HubError``."""
         if (self.subscribe, self.publish, self.topics, self.admin) == (None, None, None, None):
-            options = "--subscribe, --publish, --topic, --no-subscribe, --no-publish, --no-topic"
-            admin = ", --admin, --no-admin" if kind == "user" else ""
-            raise Failure(f"Say what is to change: {options}{admin}.", exit_code=2)
+            options = "--subscribe, --publish, --topic, --no-subscribe, --no-publish, --no-topic, --admin, --no-admin"
+            raise Failure(f"Say what is to change: {options}.", exit_code=2)
 
         async def work(accounts: Accounts) -> bool:
             from hub.identity.accounts import Update

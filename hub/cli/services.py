@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hub.cli import service_keys
 from hub.cli.local import (
     AsJson,
     DataDir,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hub.identity.models import Account
 
 app = typer.Typer(help="Administer services: backends that publish events.", no_args_is_help=True)
+app.add_typer(service_keys.app, name="key")
 
 Id = Annotated[str, typer.Argument(help="The service's id.", show_default=False)]
 
@@ -39,9 +41,10 @@ def add(
     subscribe: Subscribe = None,
     publish: Publish = None,
     topic: Topics = None,
+    admin: Annotated[bool, typer.Option("--admin", help="It may do everything, also administer.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a service, and print its secret.
+    """Make a service, and print its first key, which is also its secret as an OAuth2 client.
 
     Without --publish and --subscribe it may publish to every topic and user, and read nothing. In patterns and topics,
     {sub} stands for the service's id.
@@ -52,22 +55,11 @@ def add(
 
         given = Grants(tuple(subscribe or ()), tuple(publish or ()))
         return await accounts.create_service(
-            name, grants=SERVICE_GRANTS if given == Grants() else given, topics=topic or ()
+            name, admin=admin, grants=SERVICE_GRANTS if given == Grants() else given, topics=topic or ()
         )
 
     account, secret = with_accounts(data_dir, work)
-    say(f"Service {account.id} was made. Its secret, shown only this once:")
-    result(secret)
-
-
-@app.command("rotate")
-def rotate(service_id: Id, data_dir: DataDir = None) -> None:
-    """Give a service a new secret, and print it.
-
-    The old one, and the tokens it gave, are over at once.
-    """
-    secret = with_accounts(data_dir, lambda accounts: accounts.rotate(service_id))
-    say(f"Service {service_id} has a new secret, shown only this once:")
+    say(f"Service {account.id} was made. Its key, shown only this once (hub service key makes others):")
     result(secret)
 
 
@@ -80,21 +72,24 @@ def grant(
     no_publish: NoPublish = False,
     topic: Topics = None,
     no_topic: NoTopics = False,
+    admin: Annotated[bool | None, typer.Option("--admin/--no-admin", help="Let it administer, or no longer.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Change what a service may do.
 
-    What is given replaces what it had of its kind, all else is kept. Its tokens are over and its open connections are
-    closed; with its secret, which stays, it comes back with the new rights. In patterns and topics, {sub} stands for
-    the service's id.
+    What is given replaces what it had of its kind, all else is kept. Its tokens are over and their connections closed;
+    with its keys, which stay, it gets others. Connections that came with a key itself stay, with the new rights. A key
+    administers only if it was made to (hub service key create --admin). In patterns and topics, {sub} stands for the
+    service's id.
     """
     rights = Rights(
         chosen("subscribe", subscribe, no_subscribe),
         chosen("publish", publish, no_publish),
         chosen("topic", topic, no_topic),
+        admin,
     )
     if rights.give("service", service_id, data_dir):
-        say(f"Service {service_id} has new rights. Its open connections are closed, and come back with them.")
+        say(f"Service {service_id} has new rights. Its tokens are over; its keys get others, with them.")
     else:
         say(f"Service {service_id} has these rights already; nothing was changed.")
 

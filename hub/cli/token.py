@@ -45,7 +45,7 @@ def revoke(
     token: Annotated[
         str,
         typer.Argument(
-            help="The access token, its id (jti), or - to read it from stdin: others see what you type.",
+            help="The token or API key, a token's id (jti), or - to read it from stdin: others see what you type.",
             show_default=False,
         ),
     ],
@@ -54,7 +54,7 @@ def revoke(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """End an access token before its time.
+    """End an access token, or an API key, before its time.
 
     It is refused at once and its connections are closed, by a running hub within half a second (HUB_REVOCATION_POLL).
     The refresh token of its session still gives others: with --session that ends, too.
@@ -65,11 +65,13 @@ def revoke(
         endings = identity.endings.by(whoever_runs_this())
         if session:
             return await endings.session(given)
-        return await (endings.token(given) if given.count(".") == 2 else endings.token_id(given))
+        itself = given.count(".") == 2 or given.startswith("hubk_")
+        return await (endings.token(given) if itself else endings.token_id(given))
 
     ended = with_identity(data_dir, work)
     whose = f" of {ended.subject}" if ended.subject is not None else ""
-    say(f"The {ended.kind} {ended.id}{whose} is refused; that is remembered until {timestamp(ended.until)}.")
+    remembered = "" if ended.until is None else f"; that is remembered until {timestamp(ended.until)}"
+    say(f"The {ended.kind} {ended.id}{whose} is refused from now on{remembered}.")
 
 
 def fetch(address: str, who: Arguments) -> str:

@@ -2,13 +2,12 @@
 
 Promises: an id is one account's, user or service, for ever; a secret is shown when it is made and never again; a change
 that takes rights away is in the feed in the same transaction. Grants are kept as given, with ``{sub}`` in them.
-Each change is in the audit log, in the same transaction. Knows store, models, passwords, audit, policy, model, settings
-and errors.
+Each change is in the audit log, in the same transaction. Knows store, models, passwords, api_keys, rights, audit, the
+model, settings and errors.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,21 +20,20 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hub.errors import HubError
+from hub.identity import api_keys
 from hub.identity.audit import HUB, Actor, Record, append
-from hub.identity.models import Account, Change, Kind, LoginSession
-from hub.identity.passwords import Passwords, digest, random_secret
+from hub.identity.models import Account, Change, Kind, LoginSession, ServiceKey
+from hub.identity.passwords import Passwords
+from hub.identity.rights import checked, grants_of, refuse_too_many, topics_of
+from hub.identity.scope import Scope
 from hub.identity.store import Store
 from hub.identity.times import LEEWAY
 from hub.issuer_settings import Outsiders
-from hub.model import Grants, is_subject, topic
-from hub.policy import check_pattern, expand
+from hub.model import Grants, is_subject
 from hub.settings import SettingsError
 
 SERVICE_GRANTS = Grants(publish=("*", "user:*", "all"))
 """What a new service may do: publish anywhere, read nothing."""
-MAX_RIGHTS_BYTES = 2000
-"""Grants and topics of one account, as JSON: they are in each of its tokens, which has at most 4,096 characters."""
-
 _NOBODY_ELSE = Outsiders()
 
 _FEED_SECONDS = 3600.0
@@ -118,17 +116,20 @@ class Accounts:
         return account
 
     async def create_service(
-        self, name: str, *, grants: Grants = SERVICE_GRANTS, topics: Sequence[str] = ()
+        self, name: str, *, admin: bool = False, grants: Grants = SERVICE_GRANTS, topics: Sequence[str] = ()
     ) -> tuple[Account, str]:
-        """Make a service; returns it and its secret, which is not to be had again. Its id is made from the name.
+        """Make a service; returns it and its first key, which is not to be had again. Its id is made from the name.
 
-        Raises ``request_invalid``, ``topic_invalid`` or ``name_taken``.
+        The key may do all that the service may. Raises ``request_invalid``, ``topic_invalid`` or ``name_taken``.
         """
-        secret = _service_secret()
         account = self._new("service", _service_id(name), name, grants, topics)
-        account.secret_hash = digest(secret)
-        await self._insert(account)
-        return account, secret
+        account.admin = admin
+        key, text = api_keys.make(
+            account.id, name="first", scope=Scope(admin=admin), created_at=account.created_at, expires_at=None
+        )
+        await self._insert(account, key)
+        await self._changed()
+        return account, text
 
     async def create_first_administrator(self, username: str, password: str) -> bool:
         """Make an administrator if there is none; whether it was done. Raises ``name_taken``, ``request_invalid``."""
@@ -153,7 +154,7 @@ class Accounts:
     async def get(self, kind: Kind, account_id: str) -> Account:
         """The account; raises ``not_found``."""
         async with self._store.read() as db:
-            return await _get(db, kind, account_id)
+            return await find(db, kind, account_id)
 
     async def page(self, kind: Kind, *, after: str = "", limit: int = 100) -> tuple[Sequence[Account], bool]:
         """Up to ``limit`` accounts whose id follows ``after``, by id, and whether there are more."""
@@ -169,20 +170,20 @@ class Accounts:
         live on: a refresh gives a token with the new rights. While disabled all is refused (``user_disabled``); once
         enabled again, it has to log in anew. Raises ``not_found``, ``request_invalid``, ``topic_invalid``.
         """
-        rights = _rights(account_id, update.grants, update.topics)
+        columns = checked(account_id, update.grants, update.topics)
         if update.password is not None:
-            rights["secret_hash"] = await self._passwords.hash(update.password)
+            columns["secret_hash"] = await self._passwords.hash(update.password)
         if update.admin is not None:
-            rights["admin"] = update.admin
+            columns["admin"] = update.admin
         async with self._store.write() as db:
-            account = await _get(db, kind, account_id)
+            account = await find(db, kind, account_id)
             if update.disabled or update.admin is False:
                 await _refuse_last_administrator(db, account)
-            different = {name: value for name, value in rights.items() if getattr(account, name) != value}
+            different = {name: value for name, value in columns.items() if getattr(account, name) != value}
             changes = _changes(account, different)
             for name, value in different.items():
                 setattr(account, name, value)
-            _refuse_too_many_rights(grants_of(account), topics_of(account))
+            refuse_too_many(grants_of(account), topics_of(account))
             if different:
                 self._note(db, account, revoke=True)
             if "secret_hash" in different or (account.disabled and update.disabled is False):
@@ -196,20 +197,6 @@ class Accounts:
         await self._changed()
         return account
 
-    async def rotate(self, service_id: str) -> str:
-        """Give a service a new secret, and return it. The old one and the tokens it gave are over at once.
-
-        Raises ``not_found``.
-        """
-        secret = _service_secret()
-        async with self._store.write() as db:
-            account = await _get(db, "service", service_id)
-            account.secret_hash = digest(secret)
-            self._note(db, account, revoke=True)
-            await self._tell(db, "rotate", account)
-        await self._changed()
-        return secret
-
     async def end_sessions(self, user_id: str) -> None:
         """Log a user out everywhere (``token_revoked``), one of another issuer too. Raises ``not_found``.
 
@@ -219,7 +206,7 @@ class Accounts:
             if await db.get(Account, user_id) is None and self._outsiders.may_have(user_id):
                 await self._end_outsider(db, user_id)
             else:
-                account = await _get(db, "user", user_id)
+                account = await find(db, "user", user_id)
                 await _end_sessions(db, account)
                 self._note(db, account, revoke=True)
                 await self._tell(db, "logout", account)
@@ -252,15 +239,19 @@ class Accounts:
             version=0,
             revoked_at=0.0,
             created_at=self._clock(),
-            **_rights(account_id, grants, tuple(topics)),
+            **checked(account_id, grants, tuple(topics)),
         )
-        _refuse_too_many_rights(grants_of(account), topics_of(account))
+        refuse_too_many(grants_of(account), topics_of(account))
         return account
 
-    async def _insert(self, account: Account) -> None:
+    async def _insert(self, account: Account, key: ServiceKey | None = None) -> None:
         async with self._store.write() as db:
             await _refuse_taken(db, account.id)
             db.add(account)
+            if key is not None:
+                await db.flush()  # The key's row refers to it.
+                db.add(key)
+                self._note(db, account, revoke=False)
             await self._tell(db, "create", account, _described(account))
 
     async def _tell(
@@ -277,20 +268,12 @@ class Accounts:
         if revoke:
             account.version += 1
             account.revoked_at = now
-        db.add(Change(kind="account", name=account.id, account_id=account.id, expires_at=now + _FEED_SECONDS))
+        db.add(change_of(account.id, now))
 
 
-def grants_of(account: Account) -> Grants:
-    """An account's grants for a token: ``{sub}`` replaced by its id."""
-    return Grants(
-        tuple(expand(pattern, account.id) for pattern in account.subscribe),
-        tuple(expand(pattern, account.id) for pattern in account.publish),
-    )
-
-
-def topics_of(account: Account) -> tuple[str, ...]:
-    """The topics an account's token subscribes by itself: ``{sub}`` replaced by its id."""
-    return tuple(expand(name, account.id) for name in account.topics)
+def change_of(account_id: str, now: float) -> Change:
+    """For the feed: this account, or the keys it has, are to be read again."""
+    return Change(kind="account", name=account_id, account_id=account_id, expires_at=now + _FEED_SECONDS)
 
 
 def _described(account: Account) -> dict[str, Any]:
@@ -307,7 +290,8 @@ def _changes(account: Account, different: Mapping[str, object]) -> dict[str, Any
     return changes
 
 
-async def _get(db: AsyncSession, kind: Kind, account_id: str) -> Account:
+async def find(db: AsyncSession, kind: Kind, account_id: str) -> Account:
+    """The account, in the caller's transaction; raises ``not_found``."""
     account = await db.get(Account, account_id)
     if account is None or account.kind != kind:
         raise HubError("not_found", f"There is no {kind} {account_id[:60]!r}.")
@@ -315,7 +299,7 @@ async def _get(db: AsyncSession, kind: Kind, account_id: str) -> Account:
 
 
 async def _administrators(db: AsyncSession) -> int:
-    return (await db.scalar(select(func.count()).where(Account.admin))) or 0
+    return (await db.scalar(select(func.count()).where(Account.admin, Account.kind == "user"))) or 0
 
 
 async def _refuse_taken(db: AsyncSession, account_id: str) -> None:
@@ -325,9 +309,10 @@ async def _refuse_taken(db: AsyncSession, account_id: str) -> None:
 
 
 async def _refuse_last_administrator(db: AsyncSession, account: Account) -> None:
-    if not account.admin or account.disabled:
+    if not account.admin or account.disabled or account.kind != "user":
         return
-    others = select(func.count()).where(Account.admin, ~Account.disabled, Account.id != account.id)
+    people = (Account.admin, ~Account.disabled, Account.kind == "user")
+    others = select(func.count()).where(*people, Account.id != account.id)
     if not await db.scalar(others):
         raise HubError(
             "request_invalid", f"{account.id!r} is the only administrator who can log in; make another one first."
@@ -336,34 +321,6 @@ async def _refuse_last_administrator(db: AsyncSession, account: Account) -> None
 
 async def _end_sessions(db: AsyncSession, account: Account) -> None:
     await db.execute(delete(LoginSession).where(LoginSession.account_id == account.id))
-
-
-def _rights(account_id: str, grants: Grants | None, topics: tuple[str, ...] | None) -> dict[str, object]:
-    """The columns of what is given, checked with the id in the place of ``{sub}``.
-
-    Raises ``topic_invalid`` and ``request_invalid``.
-    """
-    rights: dict[str, object] = {}
-    _refuse_too_many_rights(grants or Grants(), topics or ())
-    if grants is not None:
-        for pattern in grants.subscribe + grants.publish:
-            check_pattern(expand(pattern, account_id))
-        rights["subscribe"] = list(dict.fromkeys(grants.subscribe))
-        rights["publish"] = list(dict.fromkeys(grants.publish))
-    if topics is not None:
-        for name in topics:
-            topic(expand(name, account_id))
-        rights["topics"] = list(dict.fromkeys(topics))
-    return rights
-
-
-def _refuse_too_many_rights(grants: Grants, topics: Sequence[str]) -> None:
-    size = len(json.dumps([grants.subscribe, grants.publish, topics], separators=(",", ":")))
-    if size > MAX_RIGHTS_BYTES:
-        raise HubError(
-            "request_invalid",
-            f"The grants and topics have {size} bytes, a token has room for {MAX_RIGHTS_BYTES}; use wider patterns.",
-        )
 
 
 def _service_id(name: str) -> str:
@@ -379,7 +336,3 @@ def _service_id(name: str) -> str:
         f"No service's id can be made from {name[:60]!r}: 1-128 characters of A-Z a-z 0-9 _ . @ + / = | ~ - and spaces"
         + (f"; try {proposal!r}." if proposal else "."),
     )
-
-
-def _service_secret() -> str:
-    return random_secret("hubs_")

@@ -12,7 +12,6 @@ from hub.identity.passwords import random_password
 from hub.identity.schemas import (
     NewServiceBody,
     NewUserBody,
-    SecretBody,
     ServiceBody,
     ServiceChanges,
     ServicePage,
@@ -99,7 +98,7 @@ def _add_services(routes: APIRouter, theirs: Any) -> None:
     @routes.post("/v1/services", status_code=201, summary="Make a service", responses=responses("name_taken"))
     async def make_service(body: ServiceToMake, response: Response, accounts: Accounts = theirs) -> NewServiceBody:
         grants = SERVICE_GRANTS if body.grants is None else body.grants.to_grants()
-        account, secret = await accounts.create_service(body.name, grants=grants, topics=body.topics)
+        account, secret = await accounts.create_service(body.name, admin=body.admin, grants=grants, topics=body.topics)
         response.headers["Cache-Control"] = "no-store"
         return NewServiceBody(**ServiceBody.of(account).model_dump(), secret=secret)
 
@@ -120,14 +119,3 @@ def _add_services(routes: APIRouter, theirs: Any) -> None:
     )
     async def change_service(service_id: _Id, body: ServiceChanges, accounts: Accounts = theirs) -> ServiceBody:
         return ServiceBody.of(await accounts.update("service", service_id, body.to_update()))
-
-    @routes.post(
-        "/v1/services/{service_id:path}/rotate",
-        summary="Give a service a new secret",
-        description="The old secret, and the tokens it gave, are over at once.",
-        responses=responses("not_found"),
-    )
-    async def rotate_secret(service_id: _Id, response: Response, accounts: Accounts = theirs) -> SecretBody:
-        secret = await accounts.rotate(service_id)
-        response.headers["Cache-Control"] = "no-store"
-        return SecretBody(id=service_id, secret=secret)

@@ -1,8 +1,8 @@
-"""Ending one access token, or one session, before its time: for whoever finds one where it should not be.
+"""Ending one access token, one session or one API key before its time: for whoever finds one where it should not be.
 
 A token is refused from then on (``token_revoked``) and its connections are closed, also after a restart, until it would
 have ended by itself. The refresh token of its session goes on giving others: where that leaked too, end the session.
-Who ended what is in the audit log. Knows store, models, sessions, audit and verified.
+Who ended what is in the audit log. Knows store, models, sessions, api_keys, service_keys, audit and verified.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hub.errors import HubError
-from hub.identity import sessions
+from hub.identity import api_keys, sessions
 from hub.identity.audit import HUB, Actor, Record, append
 from hub.identity.models import Change, LoginSession
+from hub.identity.service_keys import ServiceKeys
 from hub.identity.store import Store
 from hub.identity.verified import Verified
 
@@ -30,12 +31,15 @@ _MAX_ID = 256
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What was ended: its id, whose it was if that is known, and until when that is remembered (Unix seconds)."""
+    """What was ended: its id, whose it was if that is known, and until when that is remembered (Unix seconds).
 
-    kind: Literal["token", "session"]
+    An API key is deleted, so there is nothing to remember: None.
+    """
+
+    kind: Literal["token", "session", "key"]
     id: str
     subject: str | None
-    until: float
+    until: float | None
 
 
 class Endings:
@@ -48,6 +52,7 @@ class Endings:
         self,
         store: Store,
         verify: Callable[[str], Awaitable[Verified]],
+        keys: ServiceKeys,
         *,
         own_life: float,
         clock: Callable[[], float] = time,
@@ -55,6 +60,7 @@ class Endings:
     ) -> None:
         self._store = store
         self._verify = verify
+        self._keys = keys
         self._unknown_life = max(UNKNOWN_LIFE, own_life)
         self._clock = clock
         self._changed = changed
@@ -64,11 +70,18 @@ class Endings:
         """The same, done by somebody: the audit log names them."""
         theirs = copy(self)
         theirs._actor = actor
+        theirs._keys = self._keys.by(actor)
         return theirs
 
     async def token(self, token: str) -> Ended:
-        """End an access token. Raises ``request_invalid`` if it is refused anyway, such as one that has expired."""
+        """End an access token, or an API key.
+
+        Raises ``request_invalid`` if it is refused anyway, such as one that has expired.
+        """
         try:
+            if api_keys.is_meant(token):
+                key = await self._keys.revoke_text(token)
+                return Ended("key", key.id, key.account_id, None)
             verified = await self._verify(token)
         except HubError as refusal:
             # Not with its own code: to whoever calls this over HTTP, that would be about the token they call with.
@@ -104,9 +117,7 @@ class Endings:
     async def _end_token(self, token_id: str, subject: str | None, until: float) -> Ended:
         ended = Ended("token", token_id, subject, until)
         async with self._store.write() as db:
-            db.add(
-                Change(kind="token", name=token_id, account_id=subject, code="token_revoked", expires_at=ended.until)
-            )
+            db.add(Change(kind="token", name=token_id, account_id=subject, code="token_revoked", expires_at=until))
             await self._tell(db, ended)
         await self._changed()
         return ended

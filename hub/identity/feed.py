@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Set
+import math
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence, Set
 
 from sqlalchemy import delete, func, or_, select
 
 from hub.errors import HubError
-from hub.identity.models import Account, Change, LoginSession
+from hub.identity.key_index import KeyIndex
+from hub.identity.models import Account, Change, LoginSession, ServiceKey
 from hub.identity.revocations import AccountState, Revocations
 from hub.identity.store import Store
 
 _log = logging.getLogger(__name__)
 
 _TIDY_SECONDS = 600.0
+_LOOK_PAUSE = 0.1
 
 
 OnChange = Callable[[Set[str] | None], None]
@@ -40,6 +44,7 @@ class Feed:
         interval: float,
         clock: Callable[[], float],
         on_change: OnChange | None,
+        keys: KeyIndex,
         renew_keys: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
@@ -47,7 +52,10 @@ class Feed:
         self._interval = interval
         self._clock = clock
         self._on_change = on_change
+        self._keys = keys
         self._renew_keys = renew_keys
+        self._looked_at = -math.inf
+        self._looking = asyncio.Lock()
         self._other_keys = False
         self._seen = 0
         self._reading = asyncio.Lock()
@@ -74,10 +82,11 @@ class Feed:
                 news = (await db.scalars(select(Change).where(new).order_by(Change.id))).all()
                 changed = select(Change.name).where(new, Change.kind == "account")
                 accounts = (await db.scalars(select(Account).where(Account.id.in_(changed)))).all() if news else ()
+                of_those = ServiceKey.account_id.in_(changed)
+                keys = (await db.scalars(select(ServiceKey).where(of_those))).all() if accounts else ()
             if not news:
                 return
-            for account in accounts:
-                self._revocations.set_account(account.id, _state(account))
+            self._take_in_accounts(accounts, keys)
             for change in news:
                 self._take_in(change)
             self._seen = news[-1].id
@@ -85,6 +94,22 @@ class Feed:
             if subjects and self._on_change is not None:
                 known = {subject for subject in subjects if subject is not None}
                 self._on_change(known if len(known) == len(subjects) else None)
+
+    async def look(self) -> None:
+        """Catch up for somebody who came with what is not known (yet); raises nothing.
+
+        Together with all others who ask at the time, and with a pause between, so that those who come with what nobody
+        will ever know cost the hub ten reads a second, however many they are.
+        """
+        loop = asyncio.get_running_loop()
+        arrived = loop.time()
+        async with self._looking:
+            if self._looked_at >= arrived:
+                return
+            await asyncio.sleep(self._looked_at + _LOOK_PAUSE - loop.time())
+            self._looked_at = loop.time()
+            with contextlib.suppress(HubError):
+                await self.catch_up()
 
     async def _take_in_keys(self) -> None:
         """Read the signing keys again if there are others.
@@ -100,11 +125,20 @@ class Feed:
     async def _load(self) -> None:
         async with self._store.read() as db:
             self._seen = (await db.execute(select(func.max(Change.id)))).scalar() or 0
-            changed = select(Account).where(or_(Account.version > 0, Account.disabled))
-            for account in (await db.scalars(changed)).all():
-                self._revocations.set_account(account.id, _state(account))
+            changed = select(Account).where(or_(Account.version > 0, Account.disabled, Account.kind == "service"))
+            keys = (await db.scalars(select(ServiceKey))).all()
+            self._take_in_accounts((await db.scalars(changed)).all(), keys)
             for change in (await db.scalars(select(Change).order_by(Change.id))).all():
                 self._take_in(change)
+
+    def _take_in_accounts(self, accounts: Sequence[Account], keys: Sequence[ServiceKey]) -> None:
+        of_service = defaultdict[str, list[ServiceKey]](list)
+        for key in keys:
+            of_service[key.account_id].append(key)
+        for account in accounts:
+            self._revocations.set_account(account.id, _state(account))
+            if account.kind == "service":
+                self._keys.set_service(account, of_service[account.id])
 
     def _take_in(self, change: Change) -> None:
         if change.kind == "keys":

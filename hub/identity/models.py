@@ -26,8 +26,8 @@ class Account(Base):
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
     kind: Mapped[Kind] = mapped_column(String(8))
     name: Mapped[str] = mapped_column(String(200))
-    secret_hash: Mapped[str] = mapped_column(String(255))
-    """argon2id of a user's password; SHA-256 of a service's secret, which is random."""
+    secret_hash: Mapped[str] = mapped_column(String(255), default="")
+    """argon2id of a user's password. A service has none: it has keys."""
     admin: Mapped[bool] = mapped_column(default=False)
     disabled: Mapped[bool] = mapped_column(default=False)
     subscribe: Mapped[list[str]] = mapped_column(JSON)
@@ -40,6 +40,29 @@ class Account(Base):
     revoked_at: Mapped[float] = mapped_column(default=0.0)
     """When ``version`` was last raised; for tokens of other issuers, which carry no version."""
     created_at: Mapped[float]
+
+
+class ServiceKey(Base):
+    """A long-lived secret of a service: its API key, and its secret as an OAuth2 client."""
+
+    __tablename__ = "service_keys"
+    __table_args__ = (Index("service_keys_by_account", "account_id"),)
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the whole key."""
+    name: Mapped[str] = mapped_column(String(100))
+    """For people: where it is used."""
+    subscribe: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """Patterns that bound what its service may; None: whatever that may. So does ``publish``."""
+    publish: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    admin: Mapped[bool]
+    """Whether it administers, if its service does."""
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]
+    last_used_at: Mapped[float | None]
+    """True to a minute; None: never."""
 
 
 class LoginSession(Base):

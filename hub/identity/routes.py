@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from hub.errors import HubError
-from hub.identity import administration, audit_routes, token_routes
+from hub.identity import administration, audit_routes, key_routes, token_routes
 from hub.identity.forms import FORM, JSON, basic, read
 from hub.identity.schemas import (
     ClientCredentialsBody,
@@ -75,7 +75,7 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
         status_code=204,
         summary="End the session",
         description="Its tokens stop working and its connections are closed.",
-        responses=responses(*UNAUTHORIZED),
+        responses=responses(*UNAUTHORIZED, "forbidden"),
     )
     async def logout(request: Request, who: Principal = caller) -> None:
         await identity.logout(who, address(request))
@@ -125,6 +125,8 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
         response.headers["Cache-Control"] = "public, max-age=300"
         return identity.jwks()
 
+    # Before the others: a path of theirs would take "<id>/keys" for an id.
+    routes.include_router(key_routes.router(identity.service_keys, principal))
     routes.include_router(administration.router(identity.accounts, principal))
     routes.include_router(token_routes.router(identity.endings, principal))
     routes.include_router(audit_routes.router(identity.audit, identity.notes, principal))

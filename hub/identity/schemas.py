@@ -5,6 +5,7 @@ See docs/protocol.md, section 2. Bodies forbid unknown fields: a misspelt right 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hub.identity.accounts import Update
 from hub.identity.models import Account
 from hub.identity.passwords import MAX_LENGTH, MIN_LENGTH
+from hub.identity.verified import Verified
 from hub.model import Grants, Principal
 from hub.policy import automatic_topics
 
@@ -85,25 +87,32 @@ class GrantsBody(_Body):
 
 
 class MeBody(BaseModel):
-    """Who a token speaks for, and what they may do."""
+    """Who a token or an API key speaks for, and what they may do."""
 
     subject: str
     kind: Literal["user", "service"]
     admin: bool
     topics: list[str] = Field(description="What a connection is subscribed to without asking.")
     grants: GrantsBody
-    expires: float = Field(description="When the token ends, in Unix seconds.")
+    expires: float | None = Field(description="When it ends, in Unix seconds; null: a key that was given no end.")
+    credential: Literal["token", "key"] = Field(description="What was shown: an access token, or an API key.")
+    id: str = Field(description="The token's `jti`, or the id of the key; empty if the token has none.")
+    session: str = Field(description="The login that the token came from; ending it ends all its tokens.")
 
     @classmethod
     def of(cls, principal: Principal) -> MeBody:
         """What the principal's token says."""
+        assert isinstance(principal, Verified)
         return cls(
             subject=principal.subject,
             kind=principal.kind,
             admin=principal.admin,
             topics=list(automatic_topics(principal)),
             grants=GrantsBody(subscribe=principal.grants.subscribe, publish=principal.grants.publish),
-            expires=principal.expires_at,
+            expires=principal.expires,
+            credential="key" if principal.is_key else "token",
+            id=principal.service_key if principal.is_key else principal.token_id,
+            session=principal.session,
         )
 
 
@@ -113,17 +122,16 @@ class _AccountBody(BaseModel):
     grants: GrantsBody
     topics: list[str] = Field(description="Subscribed without asking, besides the account's own.")
     created: float = Field(description="Unix seconds.")
+    admin: bool
 
 
 class UserBody(_AccountBody):
     """A user, as an administrator sees them."""
 
-    admin: bool
-
     @classmethod
     def of(cls, account: Account) -> UserBody:
         """The user in this row."""
-        return cls(**_common(account), admin=account.admin)
+        return cls(**_common(account))
 
 
 class NewUserBody(UserBody):
@@ -144,16 +152,14 @@ class ServiceBody(_AccountBody):
 
 
 class NewServiceBody(ServiceBody):
-    """A service that was just made, with its secret."""
+    """A service that was just made, with its first key."""
 
-    secret: str = Field(description="Shown only this once.")
-
-
-class SecretBody(BaseModel):
-    """A service's new secret."""
-
-    id: str
-    secret: str = Field(description="Shown only this once.")
+    secret: str = Field(
+        description=(
+            "Its first key, shown only this once: the `client_secret` at `/v1/auth/token`, and itself a bearer token. "
+            "It may do all that the service may; `/v1/services/{id}/keys` makes others."
+        )
+    )
 
 
 class UserPage(BaseModel):
@@ -184,6 +190,7 @@ class ServiceToMake(_Body):
     """A service to be made. Its id is made from the name: `Billing service` is `billing-service`."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
+    admin: bool = False
     grants: GrantsBody | None = Field(None, description="Without them it may publish anywhere and read nothing.")
     topics: tuple[str, ...] = ()
 
@@ -192,11 +199,12 @@ class _AccountChanges(_Body):
     disabled: bool | None = None
     grants: GrantsBody | None = Field(None, description="Replace all of the present ones.")
     topics: tuple[str, ...] | None = None
+    admin: bool | None = None
 
     def to_update(self) -> Update:
         """The same as a value for ``Accounts.update``."""
         grants = None if self.grants is None else self.grants.to_grants()
-        return Update(disabled=self.disabled, grants=grants, topics=self.topics)
+        return Update(disabled=self.disabled, admin=self.admin, grants=grants, topics=self.topics)
 
 
 class ServiceChanges(_AccountChanges):
@@ -207,12 +215,10 @@ class UserChanges(_AccountChanges):
     """What to change of a user; what is left out stays."""
 
     password: _NewPassword | None = Field(None, description="Ends all of the user's sessions.")
-    admin: bool | None = None
 
     def to_update(self) -> Update:
         """The same as a value for ``Accounts.update``."""
-        grants = None if self.grants is None else self.grants.to_grants()
-        return Update(self.password, self.disabled, self.admin, grants, self.topics)
+        return replace(super().to_update(), password=self.password)
 
 
 def _common(account: Account) -> dict[str, Any]:
@@ -223,6 +229,7 @@ def _common(account: Account) -> dict[str, Any]:
         "grants": GrantsBody(subscribe=tuple(account.subscribe), publish=tuple(account.publish)),
         "topics": account.topics,
         "created": account.created_at,
+        "admin": account.admin,
     }
 
 

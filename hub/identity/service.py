@@ -16,19 +16,24 @@ from typing import TypeVar
 
 from sqlalchemy import select
 
-from hub.errors import HubError
-from hub.identity import sessions
-from hub.identity.accounts import Accounts, grants_of, topics_of
+from hub.errors import HubError, NotYet
+from hub.identity import api_keys, sessions
+from hub.identity.accounts import Accounts
 from hub.identity.attempts import AttemptLimits, Attempts
 from hub.identity.audit import Actor, Record, append
 from hub.identity.audit_keeper import Keeper
 from hub.identity.audit_log import AuditLog
 from hub.identity.audit_notes import Notes
+from hub.identity.client_credentials import exchange
 from hub.identity.endings import Endings
 from hub.identity.feed import Feed, OnChange
+from hub.identity.key_index import KeyIndex
+from hub.identity.key_usage import KeyUsage
 from hub.identity.models import Account
-from hub.identity.passwords import Passwords, digest_matches, random_password, random_secret
+from hub.identity.passwords import Passwords, random_password
 from hub.identity.revocations import Revocations
+from hub.identity.rights import grants_of, topics_of
+from hub.identity.service_keys import ServiceKeys
 from hub.identity.signing import SigningKeys
 from hub.identity.store import Store
 from hub.identity.tickets import Tickets
@@ -98,12 +103,15 @@ class Identity:
             Attempts(limits, refused=partial(self.notes.refused, action)) for action in ("login", "refresh", "token")
         )
         self._revocations = Revocations()
+        self._keys = KeyIndex()
+        self._key_usage = KeyUsage(self._store, self._keys)
         self._feed = Feed(
             self._store,
             self._revocations,
             interval=settings.revocation_poll,
             clock=clock,
             on_change=on_change,
+            keys=self._keys,
             renew_keys=self._renew_keys,
         )
         self._signing_keys = SigningKeys(settings, self._store, clock=clock)
@@ -118,8 +126,14 @@ class Identity:
             changed=self._feed.catch_up,
             outsiders=self._outsiders,
         )
+        self.service_keys = ServiceKeys(self._store, clock=clock, changed=self._feed.catch_up)
         self.endings = Endings(
-            self._store, self._verify, own_life=settings.access_ttl, clock=clock, changed=self._feed.catch_up
+            self._store,
+            self._verify,
+            self.service_keys,
+            own_life=settings.access_ttl,
+            clock=clock,
+            changed=self._feed.catch_up,
         )
 
     async def start(self) -> None:
@@ -149,6 +163,7 @@ class Identity:
         await self._feed.start()
         await self._verifier.start()
         self._keeper.start()
+        self._key_usage.start()
 
     async def _renew_keys(self) -> None:
         keyring = await self._signing_keys.load()
@@ -161,6 +176,7 @@ class Identity:
             await self._verifier.stop()
         await self._feed.stop()
         await self._keeper.stop()
+        await self._key_usage.stop()
         await self._store.close()
         self._passwords.close()
 
@@ -200,12 +216,21 @@ class Identity:
         return _started(self._tokens).keyring.jwks(self._clock())
 
     def authenticate(self, token: str) -> Principal:
-        """Who the access token speaks for. No I/O.
+        """Who the access token, or the API key of a service, speaks for. No I/O.
 
-        Raises the ``token_…`` error that says what is wrong with it, ``logged_out``, ``user_disabled``; ``NotYet`` if
-        the keys of its issuer have to be fetched first.
+        Raises the ``token_…`` or ``key_…`` error that says what is wrong with it, ``logged_out``, ``user_disabled``;
+        ``NotYet`` if the keys of its issuer have to be fetched first, or an API key may have been made a moment ago.
         """
-        return self.review(_started(self._verifier).verify(token))
+        if token.startswith(sessions.PREFIX):
+            raise HubError("token_type", "This is a refresh token: /v1/auth/refresh gives an access token for it.")
+        if not api_keys.is_meant(token):
+            return self.review(_started(self._verifier).verify(token))
+        try:
+            return self._keys.verify(token, self._clock())
+        except HubError as refusal:
+            if refusal.code == "key_unknown":
+                raise NotYet(refusal.code, ready=self._feed.look) from None
+            raise
 
     async def _verify(self, token: str) -> Verified:
         """As ``authenticate``, but whether it was revoked is not asked; keys that have to be fetched are waited for."""
@@ -219,8 +244,9 @@ class Identity:
         Raises what ``authenticate`` would raise of their token now, but for its expiry.
         """
         assert isinstance(principal, Verified), "who comes in was authenticated here"
-        self._revocations.check(principal)
-        return principal
+        if not principal.is_key:
+            self._revocations.check(principal)
+        return self._keys.review(principal)
 
     async def login(self, username: str, password: str, address: str = "") -> UserTokens:
         """Begin a session. ``address`` is the client's.
@@ -276,7 +302,12 @@ class Identity:
         return rotated.account, self._user_tokens(access, rotated.refresh_token, now)
 
     async def logout(self, principal: Principal, address: str = "") -> None:
-        """End the session of the principal's token: ``logged_out`` from now on, its sockets too."""
+        """End the session of the principal's token: ``logged_out`` from now on, its sockets too.
+
+        Raises ``forbidden`` for an API key, which has none.
+        """
+        if isinstance(principal, Verified) and principal.is_key:
+            raise HubError("forbidden", "An API key has no session that could end; revoke it instead.")
         # Of a login elsewhere, only its issuer knows the tokens: it may have given one that ends later than this one.
         until = max(principal.expires_at, self._clock() + self._outsiders.max_life + LEEWAY)
         async with self._store.write() as db:
@@ -289,20 +320,14 @@ class Identity:
 
         Raises ``credentials_invalid``, ``user_disabled`` and ``too_many_attempts``.
         """
+        now = self._clock()
         with self._secrets.of(f"service:{service_id}", address):
-            tokens = await self._client_credentials(service_id, secret)
-        self.notes.done("token", Actor(f"service:{service_id}", address=address))
-        return tokens
-
-    async def _client_credentials(self, service_id: str, secret: str) -> ServiceTokens:
-        async with self._store.read() as db:
-            account = await db.get(Account, service_id)
-        if account is None or account.kind != "service" or not digest_matches(account.secret_hash, secret):
-            raise HubError("credentials_invalid", "Wrong service id or secret.")
-        if account.disabled:
-            raise HubError("user_disabled")
-        access = self._mint(account, random_secret("", 12))
-        return ServiceTokens(access.token, int(access.expires_at - self._clock()))
+            key, access = await exchange(self._store, _started(self._tokens), service_id, secret, now=now)
+        if key.service_key not in self._keys:  # Made a moment ago, by another process.
+            await self._feed.catch_up()
+        self._keys.used[key.service_key] = now
+        self.notes.done("token", Actor(key.source, key.session, address))
+        return ServiceTokens(access.token, int(access.expires_at - now))
 
     def _mint(self, account: Account, session: str) -> Access:
         return _started(self._tokens).mint(

@@ -27,7 +27,8 @@ _log = logging.getLogger(__name__)
 GRACE = 10.0
 """Seconds for which the token spent last still works, counted from when it was first used."""
 
-_PREFIX = "hubr_"
+PREFIX = "hubr_"
+"""How a refresh token begins: so it is never taken for an access token, nor one of those for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float
     None: it was spent before, and the session has now been ended (let that commit, then say ``refresh_reused``).
     Raises ``refresh_invalid`` and ``user_disabled``.
     """
+    if not refresh_token.startswith(PREFIX):
+        raise HubError("refresh_invalid", f"This is no refresh token, which begins with {PREFIX}; log in again.")
     family, own = _halves(refresh_token)
     session = await db.scalar(select(LoginSession).where(LoginSession.family_hash == digest(family)))
     if session is None or session.expires_at <= now:
@@ -109,11 +112,11 @@ async def end(db: AsyncSession, session_id: str, account_id: str | None, code: s
 
 
 def _halves(refresh_token: str) -> tuple[str, str]:
-    family, _, own = refresh_token.removeprefix(_PREFIX).partition(".")
+    family, _, own = refresh_token.removeprefix(PREFIX).partition(".")
     return family, own
 
 
 def _issue(db: AsyncSession, session: LoginSession, family: str) -> str:
     own = random_secret("", 32)
     db.add(RefreshToken(hash=digest(own), session_id=session.id, generation=session.generation))
-    return f"{_PREFIX}{family}.{own}"
+    return f"{PREFIX}{family}.{own}"

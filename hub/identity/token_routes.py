@@ -19,7 +19,9 @@ class RevokeBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    token: str | None = Field(None, min_length=1, max_length=4096, description="The access token itself.")
+    token: str | None = Field(
+        None, min_length=1, max_length=4096, description="The access token, or the API key, itself."
+    )
     jti: str | None = Field(
         None, min_length=1, max_length=256, description="The id of one, if the token itself is not at hand."
     )
@@ -37,10 +39,12 @@ class RevokeBody(BaseModel):
 class RevokedBody(BaseModel):
     """What was ended."""
 
-    kind: Literal["token", "session"]
+    kind: Literal["token", "session", "key"]
     id: str
     subject: str | None = Field(description="Whose it was; null if that is not known.")
-    until: float = Field(description="Until when this is remembered, in Unix seconds: by then it has ended by itself.")
+    until: float | None = Field(
+        description="Until when this is remembered, in Unix seconds: by then it has ended by itself. Null for a key."
+    )
 
     @classmethod
     def of(cls, ended: Ended) -> RevokedBody:

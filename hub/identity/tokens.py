@@ -53,6 +53,7 @@ class _Claims(Times):
     admin: bool = False
     grants: _Grants = _Grants()
     topics: tuple[str, ...] = ()
+    key: str = Field("", max_length=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,16 @@ class Tokens:
         admin: bool = False,
         grants: Grants | None = None,
         topics: tuple[str, ...] = (),
+        service_key: str = "",
+        until: float = math.inf,
     ) -> Access:
-        """A token for an account. It lives at least ``ttl`` seconds and less than one more: times are whole seconds."""
+        """A token for an account. It lives at least ``ttl`` seconds and less than one more: times are whole seconds.
+
+        ``service_key`` is the API key it is got with; it ends with that, and at ``until`` (Unix seconds) at the latest.
+        """
         now = self._clock()
         grants = grants or Grants()
-        expires_at = math.ceil(now + self._ttl)
+        expires_at = min(math.ceil(now + self._ttl), until)
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": self._audience,
@@ -107,6 +113,8 @@ class Tokens:
             "grants": {"subscribe": grants.subscribe, "publish": grants.publish},
             "topics": topics,
         }
+        if service_key:
+            claims["key"] = service_key
         payload = json.dumps(claims, separators=(",", ":")).encode()
         key = self.keyring.signing
         header = {"typ": TYPE, "kid": key.id}
@@ -166,4 +174,5 @@ def _verified(claims: _Claims, key_id: str) -> Verified:
         issued_at=claims.iat,
         token_id=claims.jti,
         key_id=key_id,
+        service_key=claims.key,
     )

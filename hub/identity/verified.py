@@ -18,13 +18,20 @@ class Verified(Principal):
 
     ``version`` is the account's at minting, None if the token was not minted by a hub; ``issued_at`` is its ``iat``,
     ``token_id`` its ``jti``, made distinct from those of other issuers; empty if it has none. ``key_id`` is the key of
-    this hub that signed it; empty if another issuer did.
+    this hub that signed it; empty if another issuer did. ``service_key`` is the API key of a service that it was got
+    with, if it was, or that it is.
     """
 
     version: int | None
     issued_at: float
     token_id: str
     key_id: str = ""
+    service_key: str = ""
+
+    @property
+    def is_key(self) -> bool:
+        """Whether this is an API key itself, and no token."""
+        return bool(self.service_key) and not self.key_id
 
 
 class Memory:

@@ -47,7 +47,7 @@ class Dialogue:
                 return wire.published(request.ref, receipt, hub.engine.epoch)
             case wire.Auth():
                 hub.renew(session, await admit(self._authenticate, request.token))
-                return wire.ok(request.ref, expires=session.principal.expires_at, topics=sorted(session.topics))
+                return wire.ok(request.ref, expires=session.principal.expires, topics=sorted(session.topics))
             case wire.Ack():
                 session.acked = str(model.Cursor.parse(request.cursor))
                 return None

@@ -23,7 +23,7 @@ _RETRY_AFTER = 1
 
 UNAUTHORIZED = (
     "token_missing", "token_malformed", "token_expired", "token_signature", "token_revoked", "logged_out",
-    "user_disabled", "credentials_ambiguous", "issuer_unavailable",
+    "user_disabled", "key_unknown", "key_expired", "credentials_ambiguous", "issuer_unavailable",
 )  # fmt: skip
 """How a request of an unknown caller is refused."""
 
@@ -60,7 +60,7 @@ def render(error: HubError) -> JSONResponse:
     headers = {}
     if kind.status == 401:
         # RFC 6750, 3: for clients that know only that. Who sent no token is told no more than that one is wanted.
-        wrong_token = kind.code.startswith("token_") and kind.code != "token_missing"
+        wrong_token = kind.code.startswith(("token_", "key_")) and kind.code != "token_missing"
         challenge = f'Bearer error="invalid_token", error_description="{kind.code}"' if wrong_token else "Bearer"
         headers["WWW-Authenticate"] = challenge
     if kind.retry is Retry.LATER:

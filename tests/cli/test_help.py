@@ -31,8 +31,9 @@ def test_these_are_the_commands() -> None:
     assert leaves == {
         "serve", "token revoke", "publish", "listen", "bench",
         "user add", "user passwd", "user grant", "user disable", "user enable", "user list",
-        "service add", "service rotate", "service grant", "service disable", "service enable",
-        "service list", "keys list", "keys rotate", "keys retire", "audit list", "audit export", "audit verify",
+        "service add", "service grant", "service disable", "service enable",
+        "service list", "service key create", "service key list", "service key rotate", "service key revoke",
+        "keys list", "keys rotate", "keys retire", "audit list", "audit export", "audit verify",
     }  # fmt: skip
 
 

@@ -234,7 +234,7 @@ TABLE: dict[str, Row] = {
        for kind in ("id_token", "refresh+jwt", "rt+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt", "at+jwt\x00",
                     "\uff41\uff54+jwt", "application/jwt2", 7, ["at+jwt"], {"at+jwt": 1})},
     "typ null": (lambda by: by.make(json.dumps(by.header()).replace(f'"{by.kind}"', "null")), TYPE),
-    "a refresh token": (lambda by: "hubr_" + "A" * 22 + "." + "B" * 43, MALFORMED),
+    "a refresh token": (lambda by: "hubr_" + "A" * 22 + "." + "B" * 43, TYPE),
     # --- Somebody else's token
     **{f"aud {json.dumps(aud)}": (lambda by, aud=aud: by.said(aud=aud), AUDIENCE)
        for aud in ("", "other", ["other"], [], "notification-hub ", "notification-hub\x00", "Notification-Hub",

@@ -116,7 +116,6 @@ async def test_what_there_is_not(identity: Identity) -> None:
     assert await code_of(accounts.get("user", "billing")) == "not_found"
     assert await code_of(accounts.get("service", "alice")) == "not_found"
     assert await code_of(accounts.update("user", "nobody", Update(disabled=True))) == "not_found"
-    assert await code_of(accounts.rotate("alice")) == "not_found"
     assert await code_of(accounts.end_sessions("billing")) == "not_found"
 
 
@@ -242,18 +241,6 @@ async def test_logging_out_everywhere(identity: Identity, connections: Connectio
         assert await refused(identity, each.refresh_token) == "refresh_invalid"
     assert connections.codes == ["token_revoked"] * 2
     assert identity.authenticate((await identity.login("alice", PASSWORD)).access_token)
-
-
-async def test_rotating_a_services_secret(identity: Identity, connections: Connections) -> None:
-    _, old = await identity.accounts.create_service("billing")
-    token = (await identity.client_credentials("billing", old)).access_token
-    connections.held.append(identity.authenticate(token))
-    new = await identity.accounts.rotate("billing")
-    assert await code_of(identity.client_credentials("billing", old)) == "credentials_invalid"
-    with pytest.raises(HubError, match="token_revoked"):
-        identity.authenticate(token)
-    assert identity.authenticate((await identity.client_credentials("billing", new)).access_token)
-    assert connections.codes == ["token_revoked"]
 
 
 async def test_a_disabled_service_is_kept_out(identity: Identity) -> None:

@@ -106,23 +106,27 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/users/{user_id:path}": {"disabled": True},
     "POST /v1/services": {"name": "newer"},
     "PATCH /v1/services/{service_id:path}": {"disabled": True},
+    "POST /v1/services/{service_id:path}/keys": {},
+    "POST /v1/tokens/revoke": {"jti": "x"},
 }
 
 
 async def test_whatever_changes_something_is_told(client: httpx.AsyncClient, identity: Identity) -> None:
     """Of every route of the administration, those too that come one day."""
     await identity.accounts.create_service("alices")
+    [key] = await identity.service_keys.of("alices")
     root = await as_root(client)
     changing = [
         (method, str(route.path))
         for route in iter_route_contexts(build(identity).routes)
         for method in route.methods or ()
-        if str(route.path).startswith(("/v1/users", "/v1/services")) and method not in ("GET", "HEAD")
+        if str(route.path).startswith(("/v1/users", "/v1/services", "/v1/tokens")) and method not in ("GET", "HEAD")
     ]
     assert {f"{method} {path}" for method, path in changing} >= BODIES.keys()
     for method, path in changing:
         before = (await read(client, root))["lines"][-1]["seq"]
         concrete = path.replace("{user_id:path}", "alice").replace("{service_id:path}", "alices")
+        concrete = concrete.replace("{key_id}", key.id)
         assert "{" not in concrete, f"say whom {path} is to be tried with"
         response = await client.request(method, concrete, headers=root, json=BODIES.get(f"{method} {path}"))
         assert response.is_success, (method, path, response.text)

@@ -101,8 +101,8 @@ async def test_the_loop_runs_while_hashing_and_a_full_queue_is_refused(monkeypat
 def test_random_secrets() -> None:
     assert len({random_password() for _ in range(100)}) == 100
     assert len(random_password()) == 23
-    secret = random_secret("hubs_")
-    assert secret.startswith("hubs_")
+    secret = random_secret("hubk_")
+    assert secret.startswith("hubk_")
     assert len(secret) == 5 + 43
     assert digest_matches(digest(secret), secret)
     assert not digest_matches(digest(secret), secret + "x")

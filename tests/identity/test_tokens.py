@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from hub.errors import HubError
 from hub.identity import jws, keys
 from hub.identity import tokens as module
-from hub.identity.accounts import MAX_RIGHTS_BYTES
 from hub.identity.keyring import Keyring
+from hub.identity.rights import MAX_BYTES as MAX_RIGHTS_BYTES
 from hub.identity.tokens import Tokens
 from hub.identity.verified import Verified
 from hub.model import Grants

@@ -132,8 +132,22 @@ async def test_a_service_is_let_in_and_has_no_inbox(hub: HubProcess) -> None:
     async with by_header(hub, token) as socket:
         welcome = await told(socket)
         assert (welcome["user"], welcome["topics"]) == ("meter", ["orders:new"])
-        hub.call("POST", f"/v1/services/{made['id']}/rotate")
+        [key] = hub.call("GET", f"/v1/services/{made['id']}/keys")["keys"]
+        hub.call("DELETE", f"/v1/services/{made['id']}/keys/{key['id']}")
         assert await ended(socket) == (1008, "token_revoked")
+
+
+async def test_a_service_comes_with_its_api_key_as_with_a_token(hub: HubProcess) -> None:
+    made = hub.add_service("Gauge", topics=["orders:new"])
+    [key] = hub.call("GET", f"/v1/services/{made['id']}/keys")["keys"]
+    for way in (by_header, by_query, by_subprotocol):
+        async with way(hub, made["secret"]) as socket:
+            welcome = await told(socket)
+            assert (welcome["user"], welcome["topics"], welcome["expires"]) == ("gauge", ["orders:new"], None)
+    async with by_header(hub, made["secret"]) as socket:
+        await told(socket)
+        hub.call("DELETE", f"/v1/services/{made['id']}/keys/{key['id']}")
+        assert await ended(socket) == (1008, "key_unknown")
 
 
 # --- Refused: the token
@@ -150,7 +164,7 @@ def bad_tokens(key: Key) -> dict[str, tuple[str, str]]:
         "too long": ("x" * 5000, "token_malformed"),
         "a refresh token": (
             "hubr_AAAAAAAAAAAAAAAAAAAAAA.BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",
-            "token_malformed",
+            "token_type",
         ),
         "expired": (key.sign(claims(lives=-1)), "token_expired"),
         "not yet valid": (key.sign(claims(nbf=time.time() + 300)), "token_not_yet_valid"),
@@ -245,7 +259,7 @@ async def test_a_disabled_user_is_out_within_a_second(hub: HubProcess, way: str)
 async def test_a_real_refresh_token_is_no_access_token(hub: HubProcess) -> None:
     refresh = hub.login("alice", "password of alice")["refresh_token"]
     for dial in (by_query, by_subprotocol, by_header):
-        assert await refusal(dial(hub, refresh)) == (1008, "token_malformed")
+        assert await refusal(dial(hub, refresh)) == (1008, "token_type")
 
 
 # --- Refused: what is asked for

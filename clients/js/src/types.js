@@ -35,9 +35,9 @@
  */
 
 /**
- * Who a token speaks for and what they may do; `expires` in Unix seconds.
+ * Who a token speaks for and what they may do; `expires` in Unix seconds, null for an API key without an end.
  * @typedef {{ subject: string, kind: "user" | "service", admin: boolean, topics: string[],
- *   grants: { subscribe: string[], publish: string[] }, expires: number }} Me
+ *   grants: { subscribe: string[], publish: string[] }, expires: number | null }} Me
  */
 
 /**

@@ -134,7 +134,10 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the token says we are, and the topic patterns that it grants. ``expires`` is in Unix seconds."""
+    """Who the token says we are, and the topic patterns that it grants.
+
+    ``expires`` is in Unix seconds, None for an API key that was given no end.
+    """
 
     subject: str
     kind: Literal["user", "service"]
@@ -142,7 +145,7 @@ class Identity:
     topics: tuple[str, ...]
     subscribe: tuple[str, ...]
     publish: tuple[str, ...]
-    expires: float
+    expires: float | None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Identity:
@@ -155,7 +158,7 @@ class Identity:
             topics=tuple(value.get("topics", ())),
             subscribe=tuple(grants.get("subscribe", ())),
             publish=tuple(grants.get("publish", ())),
-            expires=value["expires"],
+            expires=value.get("expires"),
         )
 
 
