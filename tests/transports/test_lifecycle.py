@@ -34,7 +34,13 @@ TOKENS = [token(f"person-{n}", topics=[f"room:{n // ROOM}"]) for n in range(COUN
 
 
 def run(directory: Path, **settings: Any) -> HubProcess:
-    defaults = {"signing_secret": SECRET, "presence_topics": "room:*", "presence_grace": 0.2, "ping_interval": 60}
+    defaults = {
+        "signing_secret": SECRET,
+        "presence_topics": "room:*",
+        "presence_grace": 0.2,
+        "ping_interval": 60,
+        "connections_user": 0,
+    }
     return HubProcess(directory, **(defaults | settings)).start()
 
 
