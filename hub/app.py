@@ -70,7 +70,9 @@ class Application:
         authenticate = self.identity.authenticate
         self.connections: set[Any] = set()
         """Those that the hub's own server holds: uvicorn waits for them, and shuts them down, when it stops."""
-        self._around = Surroundings(self.hub, Dialogue(self.hub, authenticate).answer, self.connections, MAX_FRAME)
+        self._around = Surroundings(
+            self.hub, Dialogue(self.hub, authenticate).answer, self.connections, MAX_FRAME, settings.frame_rate
+        )
         self._door = Door(self.hub, authenticate, self.identity.tickets.redeem, settings.allowed_origins)
         self._publishing = http.Publishing(self.hub)
         self._tell = problem.Teller()

@@ -160,6 +160,9 @@ class Settings(BaseModel):
     """Connections from one address (IPv6: its /64). A whole company or a mobile network may be behind one, hence so
     many. Addresses of trusted proxies are not counted: who comes from there without being named may be anybody. 0 is no
     limit."""
+    frame_rate: PerTime = Rate(2000, 10)
+    """Frames that are read of one connection: 2,000 at once, then 200 a second; what a client sends faster waits at the
+    client. One that sends thousands of tiny frames at once is closed with 1013. 0 is no limit."""
     max_topics: int = Field(128, ge=1, le=1000)
     """Topics of one connection."""
     trusted_proxies: tuple[notation.Network, ...] = (notation.network("127.0.0.1"), notation.network("::1"))

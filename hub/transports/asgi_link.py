@@ -42,6 +42,7 @@ class AsgiLink:
         self._goodbye: Message | None = None
         self._over = asyncio.Event()
         self._ended = "lost"
+        self._frames_full_at = 0.0
 
     # --- hub.outbox.Link
 
@@ -123,6 +124,7 @@ class AsgiLink:
 
     async def _read(self) -> None:
         while (message := await self._receive())["type"] == "websocket.receive":
+            await self._pause()
             session = self._session
             if session is None or self._goodbye is not None or not await session.until_writable():
                 continue
@@ -138,3 +140,14 @@ class AsgiLink:
                 session.outbox.control(answer)
         if self._goodbye is None:
             self._ended = f"{message.get('code', 1005)} {message.get('reason') or ''!r}"
+
+    async def _pause(self) -> None:
+        """Count a frame, and wait until it is due: a client that sends too many is read later, as by ``Connection``.
+
+        Control frames are the server's, and are not counted here.
+        """
+        rate = self._around.frame_rate
+        now = asyncio.get_running_loop().time()
+        self._frames_full_at = max(self._frames_full_at, now) + rate.each
+        if rate and self._frames_full_at - now > rate.seconds:
+            await asyncio.sleep(self._frames_full_at - now - rate.seconds)

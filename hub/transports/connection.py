@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
 from hub import wire
+from hub.errors import HubError
 from hub.hub import Hub
+from hub.limits import Rate
 from hub.session import Session
 from hub.transports.upgrade import inflater
 
@@ -29,6 +32,11 @@ _GOODBYE = 5.0
 """Seconds for the peer to answer a close frame (RFC 6455, 7.1.1) before the connection is cut."""
 _TURN = 16
 """Frames of one peer that are answered before others get a turn."""
+_PIECE = 4096
+"""Bytes that are parsed before what they held is counted: of the smallest frames, some 700."""
+_DEBT = 2
+"""Buckets of frames that a peer may owe. Over that it is no burst."""
+_NEVER = math.inf
 _PING = b"\x89\x00"
 """A ping without a payload, as a whole frame."""
 
@@ -41,13 +49,14 @@ class Surroundings:
     """What all connections of one server have in common.
 
     ``peers`` is the server's own set of connections, which it waits for and shuts down when it stops. ``max_size`` is
-    the largest message of a client, in bytes.
+    the largest message of a client, in bytes. ``frame_rate``: frames of any kind that are read of one client.
     """
 
     hub: Hub
     answer: Answer
     peers: set[Any]
     max_size: int
+    frame_rate: Rate
 
 
 class Connection(asyncio.Protocol):
@@ -60,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_deflate",
         "_ended",
         "_fragments",
+        "_frames_full_at",
         "_heard",
         "_inbox",
         "_lost",
@@ -67,6 +77,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_reading",
         "_session",
+        "_throttle",
         "_transport",
         "_worker",
         "_written",
@@ -87,6 +98,9 @@ class Connection(asyncio.Protocol):
         self._inbox: deque[str | None] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._cut_off: asyncio.TimerHandle | None = None
+        # When the bucket of its frames is full again (see ``Rate``), and the end of a pause that it has to make.
+        self._frames_full_at = 0.0
+        self._throttle: asyncio.TimerHandle | None = None
         # How it ended, for the log.
         self._ended: str | None = None
         self._heard = True
@@ -152,8 +166,21 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        """Frames, or pieces of them, from the peer."""
+        """Frames, or pieces of them, from the peer.
+
+        One that sends too many is read later: a burst waits in its own buffers, and costs nobody else a thing. A flood,
+        of frames so small that one read holds more than would be due in a long time, is the end.
+        """
         self._heard = True
+        if len(data) <= _PIECE:
+            self._parse(data)
+            return
+        for start in range(0, len(data), _PIECE):
+            if self._frames_full_at == _NEVER or self._transport.is_closing():
+                return
+            self._parse(data[start : start + _PIECE])
+
+    def _parse(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
             parser = self._parser = Protocol(SERVER, state=OPEN, max_size=self._around.max_size)
@@ -162,7 +189,9 @@ class Connection(asyncio.Protocol):
             self._open_bytes = 0
         self._open_bytes += len(data)
         parser.receive_data(data)
-        for frame in parser.events_received():
+        frames = parser.events_received()
+        self._count(len(frames))
+        for frame in frames:
             assert isinstance(frame, Frame)
             self._open_bytes -= _wire_size(len(frame.data))
             self._take(frame)
@@ -204,6 +233,8 @@ class Connection(asyncio.Protocol):
         self._around.peers.discard(self)
         if self._cut_off is not None:
             self._cut_off.cancel()
+        if self._throttle is not None:
+            self._throttle.cancel()
         if self._worker is not None:
             self._worker.cancel()
         self._inbox = self._fragments = self._parser = None
@@ -225,13 +256,40 @@ class Connection(asyncio.Protocol):
         self._cut_off = asyncio.get_running_loop().call_later(_GOODBYE, self._transport.abort)
 
     def _read(self, wanted: bool) -> None:
-        wanted = wanted and (self.writable or self._closing)
+        if self._closing:
+            wanted = wanted and self._frames_full_at != _NEVER
+        else:
+            wanted = wanted and self.writable and self._throttle is None
         if wanted is not self._reading and not self._transport.is_closing():
             self._reading = wanted
             if wanted:
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
+
+    def _count(self, frames: int) -> None:
+        rate = self._around.frame_rate
+        if not rate or not frames or self._closing:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._frames_full_at = max(self._frames_full_at, now) + frames * rate.each
+        owed = self._frames_full_at - now - rate.seconds
+        if owed > _DEBT * rate.seconds:
+            refusal = HubError("rate_limited", "Too many frames in too short a time.")
+            self.close(refusal.kind.close, refusal.close_reason)
+            # Not even its answer is read: before that comes what there is too much of.
+            self._frames_full_at = _NEVER
+            self._read(False)
+        elif owed > 0:
+            if self._throttle is not None:
+                self._throttle.cancel()
+            self._throttle = loop.call_later(owed, self._read_on)
+            self._read(False)
+
+    def _read_on(self) -> None:
+        self._throttle = None
+        self._read(self._worker is None)
 
     def _take(self, frame: Frame) -> None:
         if self._closing or frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
