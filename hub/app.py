@@ -76,7 +76,7 @@ class Application:
         self._door = Door(self.hub, authenticate, self.identity.tickets.redeem, settings.allowed_origins)
         self._publishing = http.Publishing(self.hub)
         self._tell = problem.Teller()
-        self._lobby = Lobby()
+        self._lobby = Lobby(settings.handshakes_waiting, settings.handshakes_address, self._proxies.trusts)
         self.app = self._build()
 
     def direct(self) -> Direct:
@@ -90,6 +90,7 @@ class Application:
             self._around,
             compression=settings.compression,
             max_body=settings.max_request_bytes,
+            head_timeout=settings.head_timeout,
             lobby=self._lobby,
             tell=self._tell,
         )
@@ -124,7 +125,7 @@ class Application:
         problem.install(app, self._tell)
         app.include_router(identity_routes.router(self.identity, principal))
         app.include_router(http.router(self.hub, authenticate, self._publishing))
-        app.include_router(websocket.router(self._around, self._door))
+        app.include_router(websocket.router(self._around, self._door, self._lobby))
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
         pages.install(app)
         app.add_middleware(BodyLimit, limit=settings.max_request_bytes, large_paths=(http.PUBLISH_PATH,))

@@ -163,6 +163,16 @@ class Settings(BaseModel):
     frame_rate: PerTime = Rate(2000, 10)
     """Frames that are read of one connection: 2,000 at once, then 200 a second; what a client sends faster waits at the
     client. One that sends thousands of tiny frames at once is closed with 1013. 0 is no limit."""
+    handshakes_address: PerTime = Rate(2000, 10)
+    """WebSocket handshakes of one address (IPv6: its /64): 2,000 at once, then 200 a second; others are answered 429. A
+    company behind one address comes back within seconds after a restart. Addresses of trusted proxies are not counted.
+    0 is no limit."""
+    handshakes_waiting: int = Field(10_000, ge=0)
+    """Handshakes that wait for their turn: some seconds' work. Others are answered 503, and come back. 0 is no
+    limit."""
+    head_timeout: Seconds = Field(10, gt=0)
+    """How long a connection may take for the head of a request, from its beginning on; up to half of it longer until it
+    is cut. So nobody holds one for long without saying who they are."""
     max_topics: int = Field(128, ge=1, le=1000)
     """Topics of one connection."""
     trusted_proxies: tuple[notation.Network, ...] = (notation.network("127.0.0.1"), notation.network("::1"))

@@ -24,7 +24,10 @@ _PUBLISH = PUBLISH_PATH.encode()
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """What an HTTP connection needs of the hub. ``max_body``: bytes of the largest body that is taken."""
+    """What an HTTP connection needs of the hub.
+
+    ``max_body``: bytes of the largest body that is taken. ``head_timeout``: seconds that a request's head may take.
+    """
 
     authenticate: Authenticate
     publishing: Publishing
@@ -33,6 +36,7 @@ class Direct:
     around: Surroundings
     compression: bool
     max_body: int
+    head_timeout: float
     lobby: Lobby
     tell: Callable[[HubError], None]
     """Says in the log that requests fail."""

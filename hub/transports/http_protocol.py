@@ -68,8 +68,9 @@ class _Publish:
 class HubHttpProtocol(HttpToolsProtocol):
     """One HTTP connection, until it is closed or becomes a WebSocket.
 
-    A request's head has as long to arrive as a silent WebSocket may take to answer a ping; its body, and the client's
-    reading of the answer, have to make progress within that time. How long the application takes is its own affair.
+    A request's head has ``Direct.head_timeout`` to arrive; its body, and the client's reading of the answer, have to
+    make progress within the time that a silent WebSocket may take to answer a ping. How long the application takes is
+    its own affair.
     """
 
     cycle: Any
@@ -97,7 +98,9 @@ class HubHttpProtocol(HttpToolsProtocol):
         # Since when there is no request; None: there is, or uvicorn's own timer runs.
         self._idle_since: float | None = None
         self._unsent = 0
-        self._watch = self.loop.call_later(self._patience / 2, self._look)
+        self._pause = min(self._patience, self._direct.head_timeout) / 2
+        """Seconds between looks."""
+        self._watch = self.loop.call_later(self._pause, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Watch no more."""
@@ -127,7 +130,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgraded:
             if self._is_handshake:
                 self._early = data[upgraded.args[0] :]
-                self._direct.lobby.wait(self._open)
+                self._join()
             return
         except httptools.HttpParserError:
             self.send_400_response("")
@@ -300,13 +303,27 @@ class HubHttpProtocol(HttpToolsProtocol):
     def _path(self) -> bytes:
         return self.url.partition(b"?")[0]
 
+    @property
+    def _address(self) -> str:
+        return self._direct.proxies.client(self.client[0] if self.client else None, self.headers)
+
+    def _join(self) -> None:
+        """Wait for its turn. Who may not is refused before the upgrade: it costs less than telling it to browsers."""
+        direct = self._direct
+        try:
+            direct.lobby.admit(self._address)
+        except HubError as refusal:
+            direct.around.hub.counters.refused += 1
+            self._refuse(refusal)
+        else:
+            direct.lobby.wait(self._open)
+
     def _open(self) -> None:
         """From here on it is a WebSocket, or nothing."""
         direct = self._direct
         if self.transport.is_closing():
             return  # It did not wait for its turn.
-        peer = self.client[0] if self.client else None
-        handshake = Handshake(self.url.partition(b"?")[2], self.headers, direct.proxies.client(peer, self.headers))
+        handshake = Handshake(self.url.partition(b"?")[2], self.headers, self._address)
         try:
             if self.parser.get_method() != b"GET" or self.parser.get_http_version() != "1.1":
                 raise HubError("http_invalid", "A WebSocket begins with a GET of HTTP/1.1 (RFC 6455, 4.1).")
@@ -351,7 +368,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         if size == 0 or size < self._unsent:
             self._unsent_since = now
         self._unsent = size
-        head_late = self._head_since is not None and now - self._head_since > self._patience
+        head_late = self._head_since is not None and now - self._head_since > self._direct.head_timeout
         body_late = self._in_request and now - self._heard > self._patience
         answer_late = size > 0 and now - self._unsent_since > self._patience
         if head_late or body_late or answer_late:
@@ -359,4 +376,4 @@ class HubHttpProtocol(HttpToolsProtocol):
         elif self._idle_since is not None and now - self._idle_since > self.timeout_keep_alive:
             self.transport.close()
         else:
-            self._watch = self.loop.call_later(self._patience / 2, self._look)
+            self._watch = self.loop.call_later(self._pause, self._look)

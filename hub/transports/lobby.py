@@ -1,16 +1,22 @@
 """Where those who come in wait for their turn, so that a storm of them does not keep others from what they get.
 
 After a restart thousands come back at once, each with a token to check and a piece of the log to be handed. Served as
-they arrive, a turn of the loop would be as long as all of them together; here it is a fixed piece of each turn.
+they arrive, a turn of the loop would be as long as all of them together; here it is a fixed piece of each turn. How
+many wait, and how many come from one address, is bounded: the others are told at once to come back later. Knows limits
+and errors.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
+
+from hub.errors import HubError
+from hub.limits import Buckets, Rate, network
 
 log = logging.getLogger("hub.websocket")
 
@@ -21,12 +27,27 @@ _SHARE = 0.001
 class Lobby:
     """First come, first served."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, rate: Rate, is_proxy: Callable[[str], bool]) -> None:
+        """``most``: how many may wait, 0 for no bound. ``rate``: of one address; not of one where ``is_proxy``, since
+        that may be anybody's."""
+        self._most = most
+        self._rate: Buckets[str] | None = Buckets(rate) if rate else None
+        self._is_proxy = is_proxy
         self._waiting: deque[Callable[[], None]] = deque()
         self._scheduled = False
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def admit(self, address: str) -> None:
+        """Count one who comes from there; raises ``overloaded`` and ``rate_limited``."""
+        if self._most and len(self._waiting) >= self._most:
+            raise HubError("overloaded", "Too many come in at the moment.")
+        if self._rate is not None and not self._is_proxy(address):
+            wait = self._rate.take(network(address))
+            if wait:
+                seconds = math.ceil(wait)
+                raise HubError("rate_limited", f"Too many connect from {address}.", retry_after=seconds)
 
     def wait(self, enter: Callable[[], None]) -> None:
         """Call ``enter`` soon."""

@@ -14,10 +14,11 @@ from hub.transports.asgi_link import AsgiLink
 from hub.transports.connection import Surroundings
 from hub.transports.credentials import address
 from hub.transports.door import Door, Handshake
-from hub.transports.problem import responses
+from hub.transports.lobby import Lobby
+from hub.transports.problem import render, responses
 
 
-def router(around: Surroundings, entrance: Door) -> APIRouter:
+def router(around: Surroundings, entrance: Door, lobby: Lobby) -> APIRouter:
     """The route, for the composition root."""
     routes = APIRouter()
 
@@ -25,6 +26,15 @@ def router(around: Surroundings, entrance: Door) -> APIRouter:
     async def stream(websocket: WebSocket) -> None:
         scope = websocket.scope
         handshake = Handshake(scope["query_string"], list(scope["headers"]), address(websocket))
+        try:
+            lobby.admit(handshake.address)
+        except HubError as refusal:
+            around.hub.counters.refused += 1
+            if "websocket.http.response" in scope.get("extensions", {}):
+                await websocket.send_denial_response(render(refusal))
+            else:  # Which becomes a 403: the server cannot say more.
+                await websocket.close(refusal.kind.close)
+            return
         try:
             caller = entrance.identify(handshake)
         except NotYet as wait:
