@@ -97,7 +97,7 @@ def given_or_stdin(text: str) -> str:
     if text == "-":
         text = sys.stdin.readline()
     if not text.strip():
-        raise Failure("There is nothing on stdin; write it there as one line.", exit_code=2)
+        raise Failure("There is nothing to look at: give it, or write it to stdin as one line and give -.", exit_code=2)
     return text.strip()
 
 

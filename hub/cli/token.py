@@ -1,4 +1,4 @@
-"""``hub token``: get an access token, or end one."""
+"""``hub token``: get an access token, explain one, or end one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import typer
 
 from hub.cli.connection import Url, call, find
 from hub.cli.credentials import Arguments, Credentials, Password, Secret, Service, Username
+from hub.cli.explain import explain
 from hub.cli.local import DataDir, given_or_stdin, whoever_runs_this, with_identity
 from hub.cli.output import Failure, result, say
+from hub.cli.verdict import said_by
+from hub.errors import HubError
 from hub.model import timestamp
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from hub.identity.service import Identity
 
 app = typer.Typer()
+app.command("explain")(explain)
 
 
 @app.callback(invoke_without_command=True)
@@ -31,7 +35,7 @@ def token(
 ) -> None:
     """Log in through a running hub and print the access token, alone: TOKEN=$(hub token).
 
-    As a user (name and password) or as a service (id and secret).
+    As a user (name and password) or as a service (id and key). Commands explain a token, or end one.
     """
     if context.invoked_subcommand is not None:
         return
@@ -60,18 +64,30 @@ def revoke(
     The refresh token of its session still gives others: with --session that ends, too.
     """
     given = given_or_stdin(token)
+    itself = given.count(".") == 2 or given.startswith("hubk_")
 
     async def work(identity: Identity) -> Ended:
         endings = identity.endings.by(whoever_runs_this())
         if session:
             return await endings.session(given)
-        itself = given.count(".") == 2 or given.startswith("hubk_")
         return await (endings.token(given) if itself else endings.token_id(given))
 
-    ended = with_identity(data_dir, work)
+    try:
+        ended = with_identity(data_dir, work)
+    except HubError as refusal:
+        raise Failure(f"{refusal.detail}{_other_way(given) if itself else ''}") from None
     whose = f" of {ended.subject}" if ended.subject is not None else ""
     remembered = "" if ended.until is None else f"; that is remembered until {timestamp(ended.until)}"
     say(f"The {ended.kind} {ended.id}{whose} is refused from now on{remembered}.")
+
+
+def _other_way(token: str) -> str:
+    """What is left to do where a token cannot be verified: perhaps the hub has variables that this shell has not."""
+    _, claims = said_by(token)
+    token_id = None if claims is None else claims.get("jti")
+    if not isinstance(token_id, str):
+        return ""
+    return f" If the hub's settings are others than those here, end it by its id: hub token revoke {token_id}"
 
 
 def fetch(address: str, who: Arguments) -> str:

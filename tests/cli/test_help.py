@@ -29,7 +29,7 @@ ALL = list(commands())
 def test_these_are_the_commands() -> None:
     leaves = {" ".join(path) for path, command in ALL if not hasattr(command, "commands")}
     assert leaves == {
-        "serve", "token revoke", "publish", "listen", "bench",
+        "serve", "token explain", "token revoke", "publish", "listen", "bench",
         "user add", "user passwd", "user grant", "user disable", "user enable", "user list",
         "service add", "service grant", "service disable", "service enable",
         "service list", "service key create", "service key list", "service key rotate", "service key revoke",

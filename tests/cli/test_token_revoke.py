@@ -81,3 +81,14 @@ def test_what_cannot_be_revoked_is_one_sentence(run: Run, data_dir: Path, monkey
     assert refused.err.count("\n") == 1
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert run("token", "revoke", "-").code == 2
+
+
+def test_what_cannot_be_verified_here_can_be_ended_by_its_id(run: Run, data_dir: Path) -> None:
+    """The hub may have its key from a variable that this shell has not."""
+    token = jwt.encode({"jti": "j7", "iss": "notification-hub"}, "s" * 32, "HS256", headers={"typ": "at+jwt"})
+    refused = run("token", "revoke", token)
+    assert refused.code == 1
+    assert refused.err.endswith(
+        "If the hub's settings are others than those here, end it by its id: hub token revoke j7\n"
+    )
+    assert run("token", "revoke", "j7").code == 0
