@@ -22,7 +22,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """One hub for the module. However it was treated: it lives, nothing is left, and its log has no traceback."""
-    hub = HubProcess(tmp_path_factory.mktemp("rude"), ping_interval=1, stall_timeout=2, max_request_bytes=MEBIBYTE)
+    hub = HubProcess(
+        tmp_path_factory.mktemp("rude"), ping_interval=1, head_timeout=1, stall_timeout=2, max_request_bytes=MEBIBYTE
+    )
     try:
         hub.start().add_user("alice", subscribe=["orders:*"], publish=["orders:*"])
         yield hub
