@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test check unit js soak bench bench-short screenshot clean
+.PHONY: help run test check unit js autobahn soak bench bench-short screenshot clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -27,6 +27,9 @@ js: clients/js/node_modules/.installed ## Check and test the browser client
 unit: $(VENV)/.test tests/identity/provider/node_modules/.installed ## The Python tests, with real processes, sockets and Chromium
 	@$(BIN)/python tests/install_chromium.py
 	$(BIN)/python -m pytest
+
+autobahn: $(VENV)/.test $(VENV)/.autobahn ## The Autobahn fuzzing client against the hub's WebSocket classes (a minute; needs a Python 2.7)
+	$(BIN)/python -m tests.autobahn $(VENV)/autobahn/bin/python
 
 soak: $(VENV)/.test ## kill -9 under load, 100 rounds (SOAK_ROUNDS=n for another number)
 	SOAK_ROUNDS=$${SOAK_ROUNDS:-100} $(BIN)/python -m pytest tests/faults -k soak -s --timeout 0
@@ -58,6 +61,19 @@ $(VENV)/.test: pyproject.toml clients/python/pyproject.toml constraints.txt | $(
 	@echo "Installing the hub and its tests into $(VENV) ..."
 	@$(PIP) install -c constraints.txt -e clients/python -e '.[test]'
 	@touch $(VENV)/.run $@
+
+# The fuzzing client was never brought to Python 3. PYTHON27=… names an interpreter that is not found by itself.
+$(VENV)/.autobahn: | $(BIN)/python
+	@python27=$$(for one in $(PYTHON27) python2.7 python2 pypy $$HOME/.pyenv/versions/2.7*/bin/python2.7; do \
+	    "$$one" -c 'import sys, pip; sys.exit(sys.version_info[:2] != (2, 7))' 2>/dev/null && { echo "$$one"; break; }; done); \
+	  test -n "$$python27" || { echo "The Autobahn test suite needs a Python 2.7 with pip, and none was found here. Newer systems do not" \
+	    "package it: pyenv install 2.7.18 builds one. Elsewhere installed: make autobahn PYTHON27=/path/to/python2.7"; exit 1; }; \
+	  echo "Installing the Autobahn test suite for $$python27 ..."; \
+	  "$$python27" -m pip --disable-pip-version-check -qq install --upgrade --target $(VENV)/virtualenv27 'virtualenv<20.16' 2>/dev/null && \
+	  PYTHONPATH=$(VENV)/virtualenv27 "$$python27" -m virtualenv --quiet $(VENV)/autobahn && \
+	  $(VENV)/autobahn/bin/python -m pip --disable-pip-version-check -qq install autobahntestsuite==25.10.1 2>/dev/null || \
+	  { echo "The Autobahn test suite could not be installed for $$python27."; exit 1; }
+	@touch $@
 
 $(VENV)/.bench: pyproject.toml clients/python/pyproject.toml constraints.txt benchmarks/package.json | $(BIN)/python
 	@echo "Installing the hub and its benchmark's peers ..."

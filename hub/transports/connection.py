@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
-            parser = self._parser = Protocol(SERVER, state=OPEN, max_size=self._around.max_size)
+            parser = self._parser = _Parser(SERVER, state=OPEN, max_size=self._around.max_size)
             if self._deflate:
                 parser.extensions = [inflater()]
             self._open_bytes = 0
@@ -348,6 +348,17 @@ class Connection(asyncio.Protocol):
             self._inbox = None
             if not self._transport.is_closing():
                 self._read(True)
+
+
+class _Parser(Protocol):
+    """The library's, which takes a goodbye in the middle of a message in pieces for a violation."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame that is whole."""
+        if frame.opcode is Opcode.CLOSE:
+            # It may stand between the pieces of a message, like every control frame (RFC 6455, 5.4 and 5.5).
+            self.current_size = None
+        super().recv_frame(frame)
 
 
 def _wire_size(length: int) -> int:

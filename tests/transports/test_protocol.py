@@ -233,6 +233,13 @@ async def test_a_goodbye_is_answered_in_kind(hub: HubProcess, alice: str, code: 
         assert await socket.end() == (code, "")
 
 
+async def test_a_goodbye_may_come_in_the_middle_of_a_message(hub: HubProcess, alice: str) -> None:
+    socket = await welcomed(hub, alice)
+    socket.writer.write(frame(TEXT, b"{", fin=False) + close_frame(1000) + frame(CONT, b"}"))
+    async with asyncio.timeout(5):
+        assert await socket.end() == (1000, "")
+
+
 @pytest.mark.parametrize(
     ("text", "ref"),
     [

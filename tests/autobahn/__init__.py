@@ -1,0 +1,1 @@
+"""The Autobahn test suite against the classes the hub serves WebSockets with; ``make autobahn``."""
