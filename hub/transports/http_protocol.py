@@ -21,6 +21,7 @@ from hub.transports import door, upgrade
 from hub.transports.connection import Connection
 from hub.transports.direct import Direct
 from hub.transports.door import Handshake
+from hub.transports.http import PUBLISH_PATH
 from hub.transports.middleware import API_HEADERS
 from hub.transports.problem import render
 from hub.transports.upgrade import Upgrade
@@ -34,6 +35,7 @@ _LAST_WORDS = 1.0
 """Seconds that a request has to become whole, and an answer to be read, once the server stops."""
 
 _DOOR = door.PATH.encode()
+_PUBLISH = PUBLISH_PATH.encode()
 _SECURITY = b"".join(b"%b: %b\r\n" % (name.lower().encode(), value.encode()) for name, value in API_HEADERS.items())
 _OK = STATUS_LINE[200] + b"content-type: application/json\r\n" + _SECURITY
 
@@ -68,9 +70,9 @@ class _Publish:
 class HubHttpProtocol(HttpToolsProtocol):
     """One HTTP connection, until it is closed or becomes a WebSocket.
 
-    A request's head has ``Direct.head_timeout`` to arrive; its body, and the client's reading of the answer, have to
-    make progress within the time that a silent WebSocket may take to answer a ping. How long the application takes is
-    its own affair.
+    A request's head has ``Direct.head_timeout`` to arrive, and so has its body, which is small unless it publishes.
+    What somebody who is known publishes, and the client's reading of the answer, have to make progress within the time
+    that a silent WebSocket may take to answer a ping. How long the application takes is its own affair.
     """
 
     cycle: Any
@@ -92,8 +94,9 @@ class HubHttpProtocol(HttpToolsProtocol):
         self._is_handshake = False
         # What a client sent behind its handshake without waiting for the answer.
         self._early = b""
-        # None: nothing is waited for. A new connection is to say something, too.
-        self._head_since: float | None = self.loop.time()
+        # Since when a head, or a body that is not a known publisher's, is waited for: it is due as a whole. A new
+        # connection is to say something, too.
+        self._due_since: float | None = self.loop.time()
         self._heard = self._unsent_since = self.loop.time()
         # Since when there is no request; None: there is, or uvicorn's own timer runs.
         self._idle_since: float | None = None
@@ -147,12 +150,12 @@ class HubHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = self._in_request = True
         self._head = 0
-        self._head_since = self._heard = self.loop.time()
+        self._due_since = self._heard = self.loop.time()
         self._idle_since = None
 
     def on_headers_complete(self) -> None:
         """Its head is there."""
-        self._in_head, self._head_since = False, None
+        self._in_head, self._due_since = False, None
         if len(self.url) + sum([len(name) + len(value) for name, value in self.headers]) > MAX_HEAD:
             self._too_long = True
             raise _TooLong  # The parser stops, and what is sent then is send_400_response.
@@ -161,8 +164,12 @@ class HubHttpProtocol(HttpToolsProtocol):
                 self._is_handshake = True
                 return
             if self._direct.takes(self.parser.get_method(), self.url, self.headers) and self._begin_publish():
+                if self.cycle.refusal is not None:
+                    self._due_since = self.loop.time()
                 return
         super().on_headers_complete()
+        if self._path != _PUBLISH and not self.pipeline:  # One behind another is not read until that is answered.
+            self._due_since = self.loop.time()
         if self.parser.should_upgrade():
             # To what nobody here speaks, or not at this address: answered as if it had not asked (RFC 9110, 7.8). The
             # parser takes no more requests behind it.
@@ -178,7 +185,7 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """It is there as a whole."""
-        self._in_request = False
+        self._in_request, self._due_since = False, None
         if type(self.cycle) is _Publish:
             if self.cycle.more_body:
                 self.cycle.more_body = False
@@ -368,10 +375,10 @@ class HubHttpProtocol(HttpToolsProtocol):
         if size == 0 or size < self._unsent:
             self._unsent_since = now
         self._unsent = size
-        head_late = self._head_since is not None and now - self._head_since > self._direct.head_timeout
+        late = self._due_since is not None and now - self._due_since > self._direct.head_timeout
         body_late = self._in_request and now - self._heard > self._patience
         answer_late = size > 0 and now - self._unsent_since > self._patience
-        if head_late or body_late or answer_late:
+        if late or body_late or answer_late:
             self.transport.abort()
         elif self._idle_since is not None and now - self._idle_since > self.timeout_keep_alive:
             self.transport.close()

@@ -98,3 +98,16 @@ async def test_half_open_ones_are_cut_within_seconds_while_others_are_served(hub
     await eventually(lambda: open_files(hub.pid), lambda files: files < before + 20)
     socket.say(type="ping", ref=1)
     assert (await socket.until("ok"))["ref"] == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/auth/login"])
+async def test_a_stranger_whose_body_trickles_in_is_cut(hub: HubProcess, path: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n".encode())
+    end = asyncio.create_task(reader.read())
+    async with asyncio.timeout(8):
+        while not (await asyncio.wait({end}, timeout=0.2))[0]:
+            writer.write(b" ")
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionError):
+        await end
