@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -111,3 +111,22 @@ async def test_a_stranger_whose_body_trickles_in_is_cut(hub: HubProcess, path: s
     writer.transport.abort()
     with contextlib.suppress(ConnectionError):
         await end
+
+
+async def test_a_storm_is_told_at_once_to_come_back_and_the_first_come_in(
+    start_hub: Callable[..., HubProcess],
+) -> None:
+    hub = await asyncio.to_thread(start_hub, handshakes_waiting=5)
+    alice = hub.add_user("alice")
+    streams = [await asyncio.open_connection("127.0.0.1", hub.port) for _ in range(200)]
+    for _, writer in streams:
+        writer.write(handshake(hub.port, f"/v1/ws?token={alice}"))
+    async with asyncio.timeout(10):
+        heads = [(await reader.readuntil(b"\r\n\r\n")).decode().lower() for reader, _ in streams]
+    for _, writer in streams:
+        writer.transport.abort()
+    statuses = [int(head.split()[1]) for head in heads]
+    assert set(statuses) == {101, 503}
+    assert all("retry-after: 1\r\n" in head for head, status in zip(heads, statuses, strict=True) if status == 503)
+    await eventually(hub.metrics, lambda seen: seen["hub_connections"] == 0)
+    assert hub.metrics()["hub_connections_refused_total"] == statuses.count(503)
