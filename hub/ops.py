@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -62,7 +62,12 @@ def router(
         await check_identity()
         return {"status": "ready"}
 
-    @routes.get("/metrics", summary="Prometheus metrics", responses=responses(*UNAUTHORIZED, "forbidden"))
+    @routes.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        response_class=PlainTextResponse,
+        responses=responses(*UNAUTHORIZED, "forbidden"),
+    )
     async def metrics(request: Request) -> Response:
         token = only_token(from_headers(request.headers.getlist("authorization")))
         static = scraper is not None and secrets.compare_digest(token.encode(), scraper)
