@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS dedupe (
 CREATE INDEX IF NOT EXISTS dedupe_time ON dedupe (time);
 """
 _VERSION = 1
-_CACHE_KIB = 32 * 1024
+_CACHE_KIB = 4 * 1024
 _CHECKPOINT_PAGES = 8192
 """Pages of the WAL (32 MiB) after which it is copied back into the file."""
 _COLUMNS = "seq, topics, body, exclude, expires_at"
