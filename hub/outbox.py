@@ -211,13 +211,18 @@ class Outbox:
             # What may be lost does not push out what may not: only the newcomer goes.
             self.lost_presence |= newcomer.kind is Kind.PRESENCE
             return
-        assert self._queue is not None, "an empty outbox takes anything"
-        # All of the reader's events before the first that still waits were handed over, however old the last one was.
-        first_unsent = next(part.first for part in (*self._queue, newcomer) if part.kind is Kind.EVENTS)
-        self.position = max(self.position, first_unsent - 1)
-        self.lost_presence |= any(part.kind is Kind.PRESENCE for part in self._queue)
-        self._queue = [part for part in self._queue if part.kind is Kind.CONTROL] or None
-        self._queued_bytes = sum(len(part.websocket) for part in self._queue or ())
-        self._queued_seq = self.position
+        queue = self._queue
+        assert queue is not None, "an empty outbox takes anything"
+        # What is never dropped may name a cursor (an answer, the end of a catch-up): what waits before it stays, too.
+        kept = next((n for n in range(len(queue), 0, -1) if queue[n - 1].kind is Kind.CONTROL), 0)
+        dropped = queue[kept:]
+        # All of the reader's events before the first that is dropped were offered, however old the last one was.
+        first = next(part.first for part in (*dropped, newcomer) if part.kind is Kind.EVENTS)
+        self.lost_presence |= any(part.kind is Kind.PRESENCE for part in dropped)
+        del queue[kept:]
+        self._queued_bytes = sum([len(part.websocket) for part in queue])
+        self._queued_seq = first - 1
+        if not queue:
+            self._queue, self.position = None, first - 1
         self.state = _CATCHING_UP
         self._setup.on_behind(self.owner)

@@ -95,6 +95,25 @@ def test_a_full_transport_makes_it_wait_and_an_overflow_makes_it_catch_up() -> N
     assert bench.texts() == ["answer", "1", "2", "3", "4", "5", "6", "7"]
 
 
+def test_an_answer_does_not_overtake_the_events_before_it() -> None:
+    """It may name a cursor. Who is told that they were sent all up to there would not ask for what was dropped."""
+    bench = Bench(limit=100)
+    bench.link.writable = False
+    bench.outbox.offer(chunk(1, frame(1, 30)))
+    bench.outbox.control(frame("all up to 1"))
+    bench.outbox.offer(chunk(2, frame(2, 30)))
+    bench.outbox.offer(chunk(3, frame(3, 80)))
+    assert bench.outbox.state is State.CATCHING_UP
+    assert (bench.outbox.offered, bench.outbox.position) == (1, 0)
+    bench.link.writable = True
+    bench.outbox.resume()
+    assert [text.strip() for text in bench.texts()] == ["1", "all up to 1"]
+    assert bench.outbox.position == 1
+    bench.outbox.page(chunk(2, frame(2), frame(3)), through=3)
+    bench.tick()
+    assert bench.texts()[2:] == ["2", "3"]
+
+
 def test_a_burst_in_one_tick_to_a_fast_reader_is_no_overflow() -> None:
     bench = Bench(limit=100)
     for seq in range(1, 50):
