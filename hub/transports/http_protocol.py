@@ -13,17 +13,17 @@ from collections.abc import Awaitable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hub.errors import HubError, NotYet
 from hub.model import Principal
 from hub.transports import door, upgrade
+from hub.transports.answers import Answers
 from hub.transports.connection import Connection
+from hub.transports.cycle import Flow, PublishCycle
 from hub.transports.direct import Direct
 from hub.transports.door import Handshake
 from hub.transports.http import PUBLISH_PATH
-from hub.transports.middleware import API_HEADERS
-from hub.transports.problem import render
 from hub.transports.upgrade import Upgrade
 
 log = logging.getLogger("hub.http")
@@ -34,37 +34,16 @@ _PATIENCE = 20.0
 _LAST_WORDS = 1.0
 """Seconds that a request has to become whole, and an answer to be read, once the server stops."""
 
+_MOST_BEHIND = 500
+"""Requests that may wait behind one that the app answers. Each takes some hundred times the bytes it may have had."""
+
 _DOOR = door.PATH.encode()
 _PUBLISH = PUBLISH_PATH.encode()
-_SECURITY = b"".join(b"%b: %b\r\n" % (name.lower().encode(), value.encode()) for name, value in API_HEADERS.items())
-_OK = STATUS_LINE[200] + b"content-type: application/json\r\n" + _SECURITY
+_answers = Answers()
 
 
-class _TooLong(Exception):
-    """The head is over its limit."""
-
-
-class _Nobody:
-    """In the place of the event on which a request that goes to the app waits."""
-
-    def set(self) -> None:
-        pass
-
-
-class _Publish:
-    """A publish under way, in the place of uvicorn's cycle, so that requests behind it wait for it."""
-
-    __slots__ = ("body", "caller", "disconnected", "keep_alive", "more_body", "refusal", "response_complete")
-
-    message_event = _Nobody()
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-        self.response_complete = self.disconnected = False
-        self.more_body = True
-        self.body = b""
-        self.caller: Principal | None = None
-        self.refusal: HubError | None = None
+class _Stop(Exception):
+    """Nothing more is taken: the head is over its limit, or the connection is at its end."""
 
 
 class HubHttpProtocol(HttpToolsProtocol):
@@ -80,16 +59,19 @@ class HubHttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, direct: Direct, **more: Any) -> None:
         super().__init__(*args, **more)
         self._direct = direct
-        self._defaults: list[tuple[bytes, bytes]] = []
-        self._ok = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch."""
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
+        # The one that the app works on. The newest, in `cycle`, may still wait for its turn.
+        self._active: Any = None
         self._patience = self.config.ws_ping_interval or _PATIENCE
         self._head = 0
         """Bytes of the head so far."""
         self._in_head = self._in_request = False
+        # Requests that began with what came in last.
+        self._begun = 0
         self._too_long = False
         self._is_handshake = False
         # What a client sent behind its handshake without waiting for the answer.
@@ -108,6 +90,7 @@ class HubHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Watch no more."""
         self._watch.cancel()
+        self._disconnect()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -120,14 +103,15 @@ class HubHttpProtocol(HttpToolsProtocol):
         """Take it if the request's head is not too long by now."""
         if self.transport.is_closing():
             return  # It was refused, and what follows is of no interest.
-        if self._is_handshake:
+        if self._is_handshake and not self._in_request:
             self._early += data
             if len(self._early) > MAX_HEAD:
-                self.transport.abort()
+                self._abort()
             return
         if self.cycle is None or not self.cycle.response_complete:
             self._heard = self.loop.time()
         self._unset_keepalive_if_required()
+        self._begun = int(self._in_request)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgraded:
@@ -138,8 +122,9 @@ class HubHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.send_400_response("")
             return
-        if self._in_head:
-            # The parser keeps a line until it is complete, so that only what came in can be counted.
+        if self._in_head and self._begun == 1:
+            # The parser keeps a line until it is complete, so that only what came in can be counted: not where it holds
+            # other requests, too.
             self._head += len(data)
             if self._head > MAX_HEAD and not self.transport.is_closing():
                 self._too_long = True
@@ -148,6 +133,7 @@ class HubHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._begun += 1
         self._in_head = self._in_request = True
         self._head = 0
         self._due_since = self._heard = self.loop.time()
@@ -156,17 +142,21 @@ class HubHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its head is there."""
         self._in_head, self._due_since = False, None
+        if self.transport.is_closing():
+            raise _Stop  # Behind a request that was the last one (RFC 9112, 9.6).
         if len(self.url) + sum([len(name) + len(value) for name, value in self.headers]) > MAX_HEAD:
             self._too_long = True
-            raise _TooLong  # The parser stops, and what is sent then is send_400_response.
+            raise _Stop  # The parser stops, and what is sent then is send_400_response.
         if self.cycle is None or self.cycle.response_complete:
             if self.parser.should_upgrade() and self._get_upgrade() == b"websocket" and self._path == _DOOR:
                 self._is_handshake = True
                 return
             if self._direct.takes(self.parser.get_method(), self.url, self.headers) and self._begin_publish():
-                if self.cycle.refusal is not None:
+                if self.cycle.response_complete:  # Refused.
                     self._due_since = self.loop.time()
                 return
+        if len(self.pipeline) == _MOST_BEHIND:
+            raise _Stop
         super().on_headers_complete()
         if self._path != _PUBLISH and not self.pipeline:  # One behind another is not read until that is answered.
             self._due_since = self.loop.time()
@@ -177,24 +167,34 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        if type(self.cycle) is _Publish:
-            if self.cycle.refusal is None:
-                self.cycle.body = self.cycle.body + body if self.cycle.body else body
+        if type(self.cycle) is PublishCycle:
+            if not self.cycle.response_complete:  # Refused: nothing is kept of what a stranger sends.
+                self.cycle.add(body)
         elif not self._is_handshake:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """It is there as a whole."""
         self._in_request, self._due_since = False, None
-        if type(self.cycle) is _Publish:
-            if self.cycle.more_body:
-                self.cycle.more_body = False
+        if type(self.cycle) is PublishCycle:
+            self.cycle.more_body = False
+            if self.cycle.response_complete:
+                self._idle_since = self.loop.time()
+            else:
                 self._publish(self.cycle)
         elif not self._is_handshake:
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be read with a problem (RFC 9457), and end the connection."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            # It stands behind a request that was whole, whose answer is not there yet: that one is the last.
+            cycle.keep_alive = False
+            self._in_head = self._in_request = False
+            self._due_since = None
+            self.flow.pause_reading()
+            return
         self._refuse(
             HubError("head_too_large", f"A request's head may have {MAX_HEAD} bytes.")
             if self._too_long
@@ -204,41 +204,39 @@ class HubHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """A client that does not read its answers is not read either: it may send requests without end."""
         super().pause_writing()
-        if type(self.cycle) is _Publish:
+        if type(self.cycle) is PublishCycle:
             self.flow.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has read much of what waited. Looking at what waits would not tell: the application adds to it."""
         super().resume_writing()
         self._unsent_since = self.loop.time()
-        if type(self.cycle) is _Publish and self.cycle.response_complete:
+        if type(self.cycle) is PublishCycle:  # Nothing but the writing keeps it from being read.
             self.flow.resume_reading()
 
     # --- Publishing
 
     def _begin_publish(self) -> bool:
         """Whether it can be answered here: not if it has to be waited for who calls."""
-        cycle = _Publish(keep_alive=self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive())
+        cycle = PublishCycle(keep_alive=self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive())
         try:
-            # Before the body: nothing is kept of what a stranger sends.
             cycle.caller = self._direct.caller(self.headers)
         except NotYet:
             return False
         except HubError as refusal:
-            cycle.refusal = refusal
-        self.cycle = cycle
+            self.cycle = cycle
+            self._answer_failure(cycle, refusal)  # Before the body, which may be long.
+        else:
+            self.cycle = cycle
         return True
 
-    def _publish(self, cycle: _Publish) -> None:
+    def _publish(self, cycle: PublishCycle) -> None:
         try:
-            if cycle.refusal is not None:
-                raise cycle.refusal
             assert cycle.caller is not None, "a caller who is not refused is known"
-            answer = self._direct.publish(cycle.caller, cycle.body)
+            answer = self._direct.publish(cycle.caller, cycle.take_body())
         except Exception as error:
             self._answer_failure(cycle, error)
             return
-        cycle.body = b""
         if isinstance(answer, bytes):
             self._answer(cycle, answer)
         else:
@@ -246,7 +244,7 @@ class HubHttpProtocol(HttpToolsProtocol):
             task.add_done_callback(self.tasks.discard)
             self.tasks.add(task)
 
-    async def _answer_later(self, cycle: _Publish, answer: Awaitable[bytes]) -> None:
+    async def _answer_later(self, cycle: PublishCycle, answer: Awaitable[bytes]) -> None:
         try:
             body = await answer
         except Exception as error:
@@ -254,24 +252,19 @@ class HubHttpProtocol(HttpToolsProtocol):
         else:
             self._answer(cycle, body)
 
-    def _answer(self, cycle: _Publish, body: bytes) -> None:
-        defaults = self.server_state.default_headers
-        if defaults is not self._defaults:  # uvicorn makes them anew each second, for the date.
-            self._defaults = defaults
-            self._ok = _OK + b"".join([b"%b: %b\r\n" % header for header in defaults])
-        end = b"" if cycle.keep_alive else b"connection: close\r\n"
-        self._end(cycle, b"%bcontent-length: %d\r\n%b\r\n%b" % (self._ok, len(body), end, body))
+    def _answer(self, cycle: PublishCycle, body: bytes) -> None:
+        self._end(cycle, _answers.receipts(body, self.server_state.default_headers, keep_alive=cycle.keep_alive))
 
-    def _answer_failure(self, cycle: _Publish, error: Exception) -> None:
+    def _answer_failure(self, cycle: PublishCycle, error: Exception) -> None:
         if not isinstance(error, HubError):
             log.error("a publish failed", exc_info=error)
             error = HubError("internal")
             cycle.keep_alive = False
         elif error.kind.status >= 500:
             self._direct.tell(error)
-        self._end(cycle, self._problem(error, keep_alive=cycle.keep_alive))
+        self._end(cycle, _answers.problem(error, self.server_state.default_headers, keep_alive=cycle.keep_alive))
 
-    def _end(self, cycle: _Publish, answer: bytes) -> None:
+    def _end(self, cycle: PublishCycle, answer: bytes) -> None:
         cycle.response_complete = True
         if self.transport.is_closing():
             return
@@ -284,24 +277,18 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """uvicorn's, but for the timer of a connection that is kept: whoever watches it anyway sees that it is idle."""
-        if self.pipeline or type(self.cycle) is not _Publish:
+        if self.pipeline or type(self.cycle) is not PublishCycle:
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
-        self._idle_since = self.loop.time()
+        self._idle_since = None if self._in_request else self.loop.time()
         if not self.flow.write_paused:
             self.flow.resume_reading()
 
-    def _problem(self, refusal: HubError, *, keep_alive: bool) -> bytes:
-        answer = render(refusal)
-        head = [STATUS_LINE[answer.status_code], *(b"%b: %b\r\n" % h for h in self.server_state.default_headers)]
-        head += [b"%b: %b\r\n" % header for header in answer.raw_headers]
-        if not keep_alive:
-            head.append(b"connection: close\r\n")
-        return b"".join(head) + _SECURITY + b"\r\n" + bytes(answer.body)
-
     def _refuse(self, refusal: HubError) -> None:
-        self.transport.write(self._problem(refusal, keep_alive=False))
+        if self.transport.is_closing():
+            return
+        self.transport.write(_answers.problem(refusal, self.server_state.default_headers, keep_alive=False))
         self.transport.close()
 
     # --- The way into the live stream
@@ -361,12 +348,32 @@ class HubHttpProtocol(HttpToolsProtocol):
         session = self._direct.door.enter(handshake, caller, connection)
         if session is not None:
             connection.begin(session, self._early)
+        if self.flow.write_paused:
+            # It was told of answers that its client did not read; the transport does not say so again.
+            connection.pause_writing()
+
+    # --- The end
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _abort(self) -> None:
+        self._disconnect()
+        self.transport.abort()
+
+    def _disconnect(self) -> None:
+        """Tell the app's request, at once: uvicorn tells the newest one, and a turn of the loop later."""
+        self.pipeline.clear()
+        if self._active is not None and not self._active.response_complete:
+            self._active.disconnected = True
+            self._active.message_event.set()
 
     # --- The watch
 
     def _give_up(self) -> None:
         if self._in_request or self.transport.get_write_buffer_size():
-            self.transport.abort()
+            self._abort()
 
     def _look(self) -> None:
         """Give up a connection that waits for a client who does nothing."""
@@ -375,11 +382,15 @@ class HubHttpProtocol(HttpToolsProtocol):
         if size == 0 or size < self._unsent:
             self._unsent_since = now
         self._unsent = size
+        if self.flow.read_paused:  # What it cannot say, nobody waits for.
+            self._heard = now
+            if self._due_since is not None:
+                self._due_since = now
         late = self._due_since is not None and now - self._due_since > self._direct.head_timeout
         body_late = self._in_request and now - self._heard > self._patience
         answer_late = size > 0 and now - self._unsent_since > self._patience
         if late or body_late or answer_late:
-            self.transport.abort()
+            self._abort()
         elif self._idle_since is not None and now - self._idle_since > self.timeout_keep_alive:
             self.transport.close()
         else:

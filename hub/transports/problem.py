@@ -63,6 +63,9 @@ def render(error: HubError) -> JSONResponse:
         wrong_token = kind.code.startswith(("token_", "key_")) and kind.code != "token_missing"
         challenge = f'Bearer error="invalid_token", error_description="{kind.code}"' if wrong_token else "Bearer"
         headers["WWW-Authenticate"] = challenge
+    if kind.status == 426:
+        # RFC 9110, 15.5.22, and RFC 6455, 4.2.2: what to upgrade to.
+        headers |= {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     if kind.retry is Retry.LATER:
         headers["Retry-After"] = str(error.extra.get("retry_after", _RETRY_AFTER))
     return JSONResponse(

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from hub.app import Application
+from hub.settings import Settings
+from hub.transports.http_protocol import HubHttpProtocol
+
+from .inside import Inside
 from .raw import RawSocket
 
 
@@ -14,3 +21,19 @@ async def no_socket_is_left(anyio_backend: str) -> AsyncIterator[None]:
     """Lets go of the raw sockets of a test, also of one that failed."""
     yield
     RawSocket.cut_all()
+
+
+@pytest.fixture
+async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
+    application = Application(Settings(data_dir=tmp_path, outbox_bytes=65536, recent_bytes=65536))
+    async with application.running():
+        made = Inside(application)
+        server = await asyncio.get_running_loop().create_server(made.protocol, "127.0.0.1", 0)
+        made.port = server.sockets[0].getsockname()[1]
+        yield made
+        server.close()
+        for one in list(made.state.connections):
+            (one.transport if isinstance(one, HubHttpProtocol) else one).abort()
+        async with asyncio.timeout(5):
+            while made.state.connections or made.state.tasks:
+                await asyncio.sleep(0.01)
