@@ -10,14 +10,15 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.middleware.cors import CORSMiddleware
 
-from hub import ops
+from hub import data_directory, ops
 from hub.allowance import PublishRates
+from hub.drain import drain
 from hub.engine.sqlite import SqliteEngine
 from hub.hub import Hub, Limits
 from hub.identity import routes as identity_routes
 from hub.identity.service import Identity
 from hub.publication import Publication
-from hub.settings import Settings
+from hub.settings import Settings, load
 from hub.transports import http, pages, problem, websocket
 from hub.transports.address import ProxiedClient, Proxies
 from hub.transports.connection import Surroundings
@@ -32,8 +33,22 @@ MAX_FRAME = 64 * 1024
 """Largest message of a client over its socket, in bytes; a publication has to fit."""
 
 
+def create() -> FastAPI:
+    """A whole hub with the settings of the environment, for another ASGI server: ``uvicorn --factory hub.app:create``.
+
+    One process of it: another one on the same data directory refuses to start. Raises ``SettingsError``.
+    """
+    settings = load()
+    ops.configure_logging(settings.log_level)
+    return Application(settings).app
+
+
 class Application:
-    """A hub that can be served: ``app`` (ASGI), ``hub`` and ``identity``."""
+    """A hub that can be served: ``app`` (ASGI), ``hub`` and ``identity``.
+
+    The app starts and stops all of it in its lifespan. The hub's own server does that by itself (``running``), since it
+    has to say why a hub cannot start, and leaves the lifespan out.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -108,6 +123,20 @@ class Application:
         finally:
             await self.identity.stop()
 
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """What ``hub serve`` does around it."""
+        with data_directory.held(self.settings.data_dir):
+            async with self.running():
+                password = await self.identity.bootstrap()
+                if password is not None:
+                    print(
+                        f"log in as {self.settings.admin_username}, password {password} (shown this once)", flush=True
+                    )
+                yield
+                # Those whom the server has not sent away already.
+                await drain(self.hub, self.settings.drain_timeout)
+
     def _review(self, subjects: Set[str] | None) -> None:
         self.hub.review(self.identity.review, subjects)
 
@@ -119,6 +148,7 @@ class Application:
             summary="POST an event; every user it is meant for gets it, live, in order, once.",
             docs_url=None,
             redoc_url=None,
+            lifespan=self._lifespan,
         )
         authenticate = self.identity.authenticate
         principal = bearer(authenticate)

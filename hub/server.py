@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import ipaddress
 import logging
 import math
-import os
 import resource
 import signal
 import socket
@@ -20,14 +18,14 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
-from hub import ops
+from hub import data_directory, ops
 from hub.app import Application
+from hub.data_directory import StartError
 from hub.drain import drain
 from hub.errors import HubError
 from hub.hub import Hub
@@ -42,10 +40,6 @@ _SWITCH_INTERVAL = 0.0002
 log waits longer for the interpreter after each commit than for the disk."""
 _KERNEL_BUFFER = 64 * 1024
 """Bytes of one connection that the kernel takes before the network does."""
-
-
-class StartError(Exception):
-    """The hub cannot start; the message is one sentence for the person who starts it."""
 
 
 class HubServer(uvicorn.Server):
@@ -89,7 +83,7 @@ def run(settings: Settings) -> int:
     ops.configure_logging(settings.log_level)
     _raise_file_limit()
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    with _data_directory(settings.data_dir), _listening_socket(settings) as sock:
+    with data_directory.held(settings.data_dir), _listening_socket(settings) as sock:
         try:
             application = Application(settings)
             config = uvicorn.Config(
@@ -184,32 +178,6 @@ def _greet(application: Application, sock: socket.socket, password: str | None, 
         "started %s on %s port %d, data in %s, log from %d to %d",
         version("notification-hub"), host, port, data_dir, hub.engine.floor, hub.engine.head,
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _data_directory(path: Path) -> Iterator[None]:
-    """Make the directory, private, and hold its lock while the hub runs: two hubs would write one log."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path / "hub.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except FileExistsError as error:
-        raise StartError(f"The data directory {path} is a file: name a directory with HUB_DATA_DIR.") from error
-    except OSError as error:
-        raise StartError(
-            f"The data directory {path} cannot be written ({error.strerror}): mend its permissions or name another "
-            "with HUB_DATA_DIR."
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StartError(
-            f"Another hub runs on the data directory {path}: stop it, or name another with HUB_DATA_DIR."
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _listening_socket(settings: Settings) -> socket.socket:

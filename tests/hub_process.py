@@ -53,6 +53,7 @@ class HubProcess:
             "HUB_ADMIN_PASSWORD": ADMIN_PASSWORD,
             "PYTHONUNBUFFERED": "1",
         }
+        self.command = [sys.executable, "-m", "hub", "serve"]
         self.environment |= {f"HUB_{name.upper()}": str(value) for name, value in settings.items()}
         self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
         self._admin: tuple[str, float] | None = None
@@ -65,9 +66,7 @@ class HubProcess:
     def start(self) -> HubProcess:
         """Start it and wait until it is ready; raises with its log if it ends instead."""
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "hub", "serve"], env=self.environment, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self.command, env=self.environment, stdout=log, stderr=log)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

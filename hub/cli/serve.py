@@ -26,7 +26,8 @@ def serve(
     """
     options: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
     settings = load(**{name: value for name, value in options.items() if value is not None})
-    from hub.server import StartError, run
+    from hub.data_directory import StartError
+    from hub.server import run
 
     try:
         code = run(settings)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from starlette.types import Message, Receive, Send
+from starlette.websockets import WebSocketDisconnect
 
 from hub.session import Session
 from hub.transports.connection import Surroundings
@@ -104,7 +105,7 @@ class AsgiLink:
 
     async def _write(self) -> None:
         # A peer that is gone is told of by `receive`; servers differ in whether `send` raises, too.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, WebSocketDisconnect):
             while True:
                 await self._news.wait()
                 self._news.clear()
@@ -135,7 +136,12 @@ class AsgiLink:
                 continue
             # What waits goes first, as in `Connection`: an answer that names a cursor stands behind all up to it.
             session.outbox.resume()
-            answer = await self._around.answer(session, text)
+            try:
+                answer = await self._around.answer(session, text)
+            except Exception:
+                log.exception("a frame of %s failed", session.id)
+                self.close(1011, "internal")
+                continue
             if answer is not None:
                 session.outbox.control(answer)
         if self._goodbye is None:

@@ -25,7 +25,11 @@ def router(around: Surroundings, entrance: Door, lobby: Lobby) -> APIRouter:
     @routes.websocket(door.PATH)
     async def stream(websocket: WebSocket) -> None:
         scope = websocket.scope
-        handshake = Handshake(scope["query_string"], list(scope["headers"]), address(websocket))
+        headers = list(scope["headers"])
+        offered = ", ".join(scope.get("subprotocols") or ()).encode("latin-1")
+        if offered and not any(name == b"sec-websocket-protocol" for name, _ in headers):
+            headers.append((b"sec-websocket-protocol", offered))  # Some servers give them only apart.
+        handshake = Handshake(scope["query_string"], headers, address(websocket))
         try:
             lobby.admit(handshake.address)
         except HubError as refusal:
