@@ -37,6 +37,7 @@ def test_lists_are_separated_by_commas() -> None:
     settings = load({"HUB_ALLOWED_ORIGINS": "https://a.example, https://b.example", "HUB_PRESENCE_TOPICS": ""})
     assert settings.allowed_origins == ("https://a.example", "https://b.example")
     assert settings.presence_topics == ("chat:*", "room:*"), "an empty variable is none"
+    assert load({"HUB_SIGNING_KEY_PREVIOUS": "a.pem, /b.pem"}).signing_key_previous == (Path("a.pem"), Path("/b.pem"))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,10 @@ def test_lists_are_separated_by_commas() -> None:
         ({"HUB_PROT": "1"}, "unknown setting HUB_PROT; did you mean HUB_PORT?"),
         ({"HUB_PORT": "x"}, "HUB_PORT (or port in hub.toml): "),
         ({"HUB_PORT": "99999"}, "HUB_PORT (or port in hub.toml): "),
+        (
+            {"HUB_SIGNING_SECRET_PREVIOUS": "short"},
+            "HUB_SIGNING_SECRET_PREVIOUS (or signing_secret_previous in hub.toml)",
+        ),
         ({"HUB_SIGNING_SECRET": "short"}, "HUB_SIGNING_SECRET (or signing_secret in hub.toml): a secret needs at"),
         ({"HUB_ADMIN_PASSWORD": "short"}, "HUB_ADMIN_PASSWORD (or admin_password in hub.toml): a password needs at"),
         ({"HUB_SIGNING_SECRET": "x" * 32, "HUB_SIGNING_KEY_FILE": "k"}, "HUB_SIGNING_KEY_FILE and HUB_SIGNING_SECRET"),

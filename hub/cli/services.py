@@ -114,11 +114,12 @@ def list_services(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     services = with_accounts(data_dir, lambda accounts: everyone(accounts, "service"))
     if as_json:
         for service in services:
-            result_json(described(service) | {"name": service.name})
+            result_json(described(service) | {"name": service.name, "admin": service.admin})
         return
-    made = table("ID", "NAME", "STATE", "MAY READ", "MAY PUBLISH TO", "TOPICS")
+    made = table("ID", "NAME", "ROLE", "STATE", "MAY READ", "MAY PUBLISH TO", "TOPICS")
     for service in services:
-        made.add_row(service.id, service.name, *rights_columns(service))
+        role = "administrator" if service.admin else "service"
+        made.add_row(service.id, service.name, role, *rights_columns(service))
     show_table(made)
 
 

@@ -180,7 +180,10 @@ def test_services(run: Run, data_dir: Path) -> None:
     assert billing["grants"] == {"subscribe": [], "publish": ["*", "user:*", "all"]}
     assert billing["disabled"]
     assert reader["grants"] == {"subscribe": ["orders:*"], "publish": []}, "what is given replaces all defaults"
-    assert re.search(r"^billing-service +Billing Service +disabled", run("service", "list").out, re.M)
+    assert re.search(r"^billing-service +Billing Service +service +disabled", run("service", "list").out, re.M)
+    assert not reader["admin"]
+    assert run("service", "grant", "reader", "--admin").code == 0
+    assert re.search(r"^reader +reader +administrator ", run("service", "list").out, re.M)
     run("service", "enable", "billing-service")
     assert not json.loads(run("service", "list", "--json").out.splitlines()[0])["disabled"]
 

@@ -178,6 +178,17 @@ async def test_a_refresh_token_ends_some_time_after_its_last_use(open_identity: 
         assert await db.scalar(select(func.count()).select_from(RefreshToken)) == 0
 
 
+async def test_an_access_token_is_no_refresh_token_nor_the_other_way_round(identity: Identity) -> None:
+    tokens = await identity.login("alice", PASSWORD)
+    _, key = await identity.accounts.create_service("billing")
+    half = tokens.refresh_token.removeprefix("hubr_")
+    for other in (tokens.access_token, key, half, "", "hubr_", f"hubt_{half}"):
+        assert await refused(identity, other) == "refresh_invalid"
+    with pytest.raises(HubError, match="token_type: This is a refresh token"):
+        identity.authenticate(tokens.refresh_token)
+    assert await identity.refresh(tokens.refresh_token)
+
+
 async def test_only_hashes_are_stored(identity: Identity) -> None:
     tokens = await identity.login("alice", PASSWORD)
     _, secret = await identity.accounts.create_service("billing")
