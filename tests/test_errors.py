@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from hub.errors import TABLE, HubError, Retry
+
+PAGE = Path(__file__).parent.parent / "docs" / "protocol.md"
 
 
 def test_close_codes_say_what_clients_read_into_them() -> None:
@@ -30,3 +35,20 @@ def test_an_error_says_its_title_where_nobody_said_more() -> None:
     error = HubError("token_missing")
     assert (error.code, error.detail) == ("token_missing", "No token was given.")
     assert str(error) == "token_missing: No token was given."
+
+
+def test_the_protocol_page_has_this_table() -> None:
+    """`python -m tests.test_errors` puts it there."""
+    assert table() in PAGE.read_text(), "renew it: python -m tests.test_errors"
+
+
+def table() -> str:
+    """As Markdown."""
+    lines = ["| code | status | close | again | meaning |", "|---|---|---|---|---|"]
+    lines += [f"| `{k.code}` | {k.status} | {k.close} | {k.retry.value} | {k.title} |" for k in TABLE.values()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    new = f"<!-- codes -->\n{table()}<!-- /codes -->"
+    PAGE.write_text(re.sub("<!-- codes -->.*<!-- /codes -->", lambda _: new, PAGE.read_text(), flags=re.DOTALL))
