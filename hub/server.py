@@ -68,7 +68,7 @@ class HubServer(uvicorn.Server):
         if self.server_state.tasks:  # It was cut short. A request whose connection ends, ends in order.
             for connection in list(self.server_state.connections):
                 if isinstance(connection, HubHttpProtocol):
-                    connection.transport.abort()
+                    connection.abort()
             await asyncio.wait(self.server_state.tasks, timeout=1)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -426,3 +426,21 @@ class Crowd(RuleBasedStateMachine):
 
 TestCrowd = Crowd.TestCase
 TestCrowd.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestCrowd.pytestmark = [pytest.mark.timeout(900)]  # To find the smallest example takes a while, if there is one.
+
+
+def test_who_falls_behind_just_as_they_are_settled_is_not_told_a_young_cursor() -> None:
+    crowd = Crowd()
+    try:
+        crowd.begin([{TOPICS[0]}] * READERS, 0)
+        # More than an outbox holds, of which the last of the crowd was offered nothing yet.
+        crowd.publish([[TOPICS[0]]] * 3, 200, None, hold=False)
+        reader = next(one for one in crowd.readers if one.session is not None and one.session.outbox.offered == 0)
+        assert reader.session is not None
+        crowd.room(reader.number, 0)
+        crowd.refresh(reader.number)
+        assert reader.session.outbox.state is State.CATCHING_UP
+        crowd.room(reader.number, None)
+        crowd.take(reader.number)
+    finally:
+        crowd.teardown()

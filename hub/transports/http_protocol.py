@@ -106,7 +106,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         if self._is_handshake and not self._in_request:
             self._early += data
             if len(self._early) > MAX_HEAD:
-                self._abort()
+                self.abort()
             return
         if self.cycle is None or not self.cycle.response_complete:
             self._heard = self.loop.time()
@@ -358,7 +358,8 @@ class HubHttpProtocol(HttpToolsProtocol):
         self._active = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Cut the connection, and let whoever works for it know."""
         self._disconnect()
         self.transport.abort()
 
@@ -373,7 +374,7 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         if self._in_request or self.transport.get_write_buffer_size():
-            self._abort()
+            self.abort()
 
     def _look(self) -> None:
         """Give up a connection that waits for a client who does nothing."""
@@ -390,7 +391,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         body_late = self._in_request and now - self._heard > self._patience
         answer_late = size > 0 and now - self._unsent_since > self._patience
         if late or body_late or answer_late:
-            self._abort()
+            self.abort()
         elif self._idle_since is not None and now - self._idle_since > self.timeout_keep_alive:
             self.transport.close()
         else:

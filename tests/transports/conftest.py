@@ -10,7 +10,6 @@ import pytest
 
 from hub.app import Application
 from hub.settings import Settings
-from hub.transports.http_protocol import HubHttpProtocol
 
 from .inside import Inside
 from .raw import RawSocket
@@ -33,7 +32,7 @@ async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
         yield made
         server.close()
         for one in list(made.state.connections):
-            (one.transport if isinstance(one, HubHttpProtocol) else one).abort()
+            one.abort()
         async with asyncio.timeout(5):
             while made.state.connections or made.state.tasks:
                 await asyncio.sleep(0.01)

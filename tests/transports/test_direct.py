@@ -445,6 +445,16 @@ async def test_one_who_does_not_read_is_not_read_and_in_the_end_given_up(
     assert client.writer.transport.is_closing()
 
 
+async def test_requests_that_wait_are_bounded(client: Client) -> None:
+    """The last ones are not answered; their client, who is none that anybody knows, asks again."""
+    client.writer.write(b"GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n" * 2000)
+    answers = 0
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while (await client.answer()).status == 200:
+            answers += 1
+    assert 500 < answers < 2000
+
+
 @pytest.mark.parametrize("size", [0, 1500])
 async def test_one_who_reads_late_gets_all_answers(hub: HubProcess, alice: str, size: int) -> None:
     """Wherever in a request the hub had stopped to read."""
