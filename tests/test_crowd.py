@@ -7,7 +7,7 @@ everything a loop could do, in any order, one turn at a time; a plain model says
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,68 +17,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hub import wire
-from hub.engine.base import Sink
 from hub.hub import Hub, Limits
-from hub.model import Cursor, Draft, Entry, Grants, Page, Principal, Receipt, Topic
+from hub.model import Cursor, Draft, Entry, Grants, Principal, Topic
 from hub.outbox import State
 from hub.session import Session
 
 from .fakes import FakeLink
+from .list_engine import ListEngine
 
 _T = TypeVar("_T")
 
 TOPICS = [Topic(name) for name in "abc"]
 READERS = 7
 CLIENT = "client-{}"
-
-
-class ListEngine:
-    """A log that is a list. What is appended is delivered when the test says so; a page takes as long as it says."""
-
-    epoch = "e"
-    floor = size = 0
-
-    def __init__(self) -> None:
-        self.log: list[Entry] = []
-        self.delay = 0
-        self._sink: Sink | None = None
-
-    @property
-    def head(self) -> int:
-        return len(self.log)
-
-    async def start(self, sink: Sink) -> None:
-        self._sink = sink
-
-    async def stop(self) -> None:
-        pass
-
-    async def append(self, drafts: Sequence[Draft]) -> list[Receipt]:
-        raise NotImplementedError
-
-    async def read(self, topics: Collection[Topic], after: int | None, limit: int) -> Page:
-        assert after is not None
-        found = [entry for entry in self.log[after:] if not set(topics).isdisjoint(entry.topics)]
-        page, more, head = found[:limit], len(found) > limit, self.head
-        for _ in range(self.delay):
-            await asyncio.sleep(0)
-        return Page(page, page[-1].seq if more else head, 0, more)
-
-    def signal(self, draft: Draft) -> None:
-        assert self._sink is not None
-        self._sink.signal(draft)
-
-    def touch(self, topic: Topic, user: str) -> None:
-        pass
-
-    def leave(self, topic: Topic, user: str) -> None:
-        pass
-
-    def members(self, topic: Topic) -> frozenset[str]:
-        return frozenset()
-
-    async def probe(self) -> None:
-        pass
 
 
 @dataclass

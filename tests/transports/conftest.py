@@ -10,7 +10,9 @@ import pytest
 
 from hub.app import Application
 from hub.settings import Settings
+from tests.hub_process import HubProcess
 
+from .http_client import Client
 from .inside import Inside
 from .raw import RawSocket
 
@@ -20,6 +22,14 @@ async def no_socket_is_left(anyio_backend: str) -> AsyncIterator[None]:
     """Lets go of the raw sockets of a test, also of one that failed."""
     yield
     RawSocket.cut_all()
+    while Client.open:
+        Client.open.pop().cut()
+
+
+@pytest.fixture
+async def client(hub: HubProcess) -> Client:
+    """An HTTP connection to the module's hub."""
+    return await Client.connect(hub)
 
 
 @pytest.fixture
