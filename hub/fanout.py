@@ -40,12 +40,12 @@ _Event = TypeVar("_Event", Entry, Draft)
 class _Spread:
     """The events of one run, on their way to the sessions that follow their topics."""
 
-    __slots__ = ("_merged", "chunks", "durable", "excluded", "receivers")
+    __slots__ = ("_merged", "chunks", "excluded", "kind", "receivers")
 
-    def __init__(self, chunks: dict[Topic, Chunk], excluded: dict[str, set[int]], *, durable: bool) -> None:
-        self.chunks = chunks
+    def __init__(self, items: dict[Topic, list[Item]], excluded: dict[str, set[int]], kind: Kind) -> None:
+        self.chunks = {topic: Chunk(some, kind) for topic, some in items.items()}
         self.excluded = excluded
-        self.durable = durable
+        self.kind = kind
         self.receivers: Iterator[Session] = iter(())
         # Sessions of the same combination of topics share what was joined for it.
         self._merged: dict[tuple[Chunk, Chunk], Chunk] = {}
@@ -58,13 +58,14 @@ class _Spread:
         for topic in few:
             if topic in many:
                 chunk = chunks[topic]
-                share = chunk if share is None else self._merge(share, chunk)
+                share = chunk if share is None else self.merge(share, chunk)
         if share is not None and self.excluded and session.is_excluded(self.excluded):
             seqs = self.excluded.get(session.client, set()) | self.excluded.get(session.own_name, set())
             share = share.without(seqs)
         return share
 
-    def _merge(self, one: Chunk, other: Chunk) -> Chunk:
+    def merge(self, one: Chunk, other: Chunk) -> Chunk:
+        """Both, joined once."""
         both = self._merged.get((one, other))
         if both is None:
             both = self._merged[one, other] = one.merge(other)
@@ -117,7 +118,7 @@ class Fanout:
     def settle(self, session: Session) -> None:
         """Offer a session now what spreads under way have for it: afterwards it has been offered all of the tail."""
         for spread in self._spreads:
-            if spread.durable and (share := spread.share(session)) is not None:
+            if spread.kind is Kind.EVENTS and (share := spread.share(session)) is not None:
                 # The spread will come to the session, too; its outbox knows what was offered before.
                 self._offer(session, share)
 
@@ -149,9 +150,8 @@ class Fanout:
     def _spread(self, items: dict[Topic, list[Item]], excluded: dict[str, set[int]], kind: Kind) -> None:
         if not items:
             return
-        durable = kind is Kind.EVENTS
-        chunks = {topic: Chunk(some, kind) for topic, some in items.items()}
-        subscribers = self._registry.subscribers
+        spread = _Spread(items, excluded, kind)
+        chunks, subscribers = spread.chunks, self._registry.subscribers
         if not excluded and not self._spreads:
             # Most of the time. The same as below, without what is not needed.
             if len(chunks) == 1:
@@ -161,11 +161,11 @@ class Fanout:
                     for session in sessions:
                         self._offer(session, chunk)
                     return
-            elif (shares := self._shares(chunks)) is not None:
+            elif (shares := self._shares(spread)) is not None:
                 for session, chunk in shares.items():
                     self._offer(session, chunk)
                 return
-        spread = _Spread(chunks, excluded, durable=durable)
+        durable = kind is Kind.EVENTS
         receivers: Collection[Session]
         if len(chunks) == 1:
             [topic] = chunks
@@ -187,21 +187,17 @@ class Fanout:
             if (share := spread.share(session)) is not None:
                 self._offer(session, share)
 
-    def _shares(self, chunks: dict[Topic, Chunk]) -> dict[Session, Chunk] | None:
-        """What each session is to get of all chunks; None if they are so many that it has to be done in slices."""
+    def _shares(self, spread: _Spread) -> dict[Session, Chunk] | None:
+        """What each session is to get; None if they are so many that it has to be done in slices."""
         shares: dict[Session, Chunk] = {}
-        merged: dict[tuple[Chunk, Chunk], Chunk] = {}
-        for topic, chunk in chunks.items():
+        for topic, chunk in spread.chunks.items():
             sessions = self._registry.subscribers(topic)
             if len(shares) + len(sessions) > _SLICE:
                 return None
             for session in sessions:
                 before = shares.setdefault(session, chunk)
                 if before is not chunk:
-                    both = merged.get((before, chunk))
-                    if both is None:
-                        both = merged[before, chunk] = before.merge(chunk)
-                    shares[session] = both
+                    shares[session] = spread.merge(before, chunk)
         return shares
 
     def _advance(self, count: int) -> None:

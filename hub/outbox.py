@@ -217,7 +217,8 @@ class Outbox:
         kept = next((n for n in range(len(queue), 0, -1) if queue[n - 1].kind is Kind.CONTROL), 0)
         dropped = queue[kept:]
         # All of the reader's events before the first that is dropped were offered, however old the last one was.
-        first = next(part.first for part in (*dropped, newcomer) if part.kind is Kind.EVENTS)
+        events = (part for part in (*dropped, newcomer) if isinstance(part, Chunk) and part.kind is Kind.EVENTS)
+        first = next(events).seqs[0]
         self.lost_presence |= any(part.kind is Kind.PRESENCE for part in dropped)
         del queue[kept:]
         self._queued_bytes = sum([len(part.websocket) for part in queue])

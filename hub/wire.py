@@ -77,11 +77,6 @@ class Frame:
         """Itself, as a ``Chunk`` has several."""
         return [self]
 
-    @property
-    def first(self) -> int:
-        """No place in the log: only chunks have one."""
-        return 0
-
     def __len__(self) -> int:
         return len(self.websocket)
 
@@ -138,11 +133,6 @@ class Chunk:
     def frames(self) -> list[Frame]:
         """One by one, for a transport that takes them so."""
         return [item[2] for item in self._items]
-
-    @property
-    def first(self) -> int:
-        """The seq of the first event."""
-        return self.seqs[0]
 
     def __len__(self) -> int:
         return len(self.websocket)

@@ -1,13 +1,11 @@
 """Keeps the audit log in the background: writes what was gathered when it is due, and lets go of what is old.
 
 A log that cannot be written now (a full disk) is tried again; what waits meanwhile is bounded, and it is said once.
-Knows store, models, audit, its log and its notes.
+Knows store, models, periodic, audit, its log and its notes.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from time import time
@@ -19,6 +17,7 @@ from hub.identity.audit import append
 from hub.identity.audit_log import AuditLog
 from hub.identity.audit_notes import Note, Notes, without_unknown
 from hub.identity.models import Account
+from hub.identity.periodic import Periodic
 from hub.identity.store import Store
 
 _log = logging.getLogger(__name__)
@@ -48,21 +47,17 @@ class Keeper:
         self._retention = retention
         self._max_lines = max_lines
         self._clock = clock
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._next_prune = clock()
+        self._periodic = Periodic(self._look, seconds=_LOOK_SECONDS, what="the audit log")
 
     def start(self) -> None:
         """Begin, once the store is open."""
-        self._task = asyncio.create_task(self._keep(), name="audit keeper")
+        self._periodic.start()
 
     async def stop(self) -> None:
         """Write what is left, and end. Safe to call twice."""
-        if self._task is None:
+        if not await self._periodic.stop():
             return
-        task, self._task = self._task, None
-        # Not cancelled: of a transaction that is cut off nobody knows whether it was committed.
-        self._stopping.set()
-        await task
         try:
             await self.write(everything=True)
         except HubError as error:
@@ -86,27 +81,8 @@ class Keeper:
             for note in without_unknown(notes, set(known)):
                 await append(db, note.record(), now=note.first)
 
-    async def _keep(self) -> None:
-        next_prune = self._clock()
-        healthy = True
-        while not self._stopping.is_set():
-            try:
-                await self.write()
-                if self._clock() >= next_prune:
-                    await self._log.prune(older_than=self._retention, keep=self._max_lines)
-                    next_prune = self._clock() + _PRUNE_SECONDS
-            except Exception as error:
-                # Whatever it is, it must not end the keeper: nothing would be told any more.
-                if healthy:
-                    _log.error(
-                        "the audit log cannot be written (%s); trying again every %g s",
-                        error.__cause__ or error,
-                        _LOOK_SECONDS,
-                        exc_info=not isinstance(error, HubError),
-                    )
-                healthy = False
-            else:
-                healthy = True
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._stopping.wait()
+    async def _look(self) -> None:
+        await self.write()
+        if self._clock() >= self._next_prune:
+            await self._log.prune(older_than=self._retention, keep=self._max_lines)
+            self._next_prune = self._clock() + _PRUNE_SECONDS

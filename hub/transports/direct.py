@@ -7,7 +7,7 @@ of middleware, routing and dependencies, each of them costs several times what t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hub.errors import HubError
@@ -62,7 +62,3 @@ class Direct:
         return self.authenticate(
             only_token(from_headers([value.decode("latin-1") for name, value in headers if name == b"authorization"]))
         )
-
-    def publish(self, caller: Principal, body: bytes) -> bytes | Awaitable[bytes]:
-        """The JSON to answer with, now or once all is on disk; raises ``HubError``."""
-        return self.publishing(caller, body)

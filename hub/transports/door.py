@@ -7,8 +7,8 @@ is refused before its token is looked at. What follows is ``dialogue``'s.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
+from functools import cached_property
 from urllib.parse import parse_qsl, urlsplit
 
 from hub import model, wire
@@ -26,21 +26,28 @@ _MOST_FIELDS = 2000
 """Fields of a query: more than anybody has topics."""
 
 
-class Handshake(NamedTuple):
-    """What a client said to be let in: the query, the headers (names in lower case) and where it comes from."""
+class Handshake:
+    """What a client said to be let in: the query, the headers (names in lower case) and where it comes from.
 
-    query: bytes
-    headers: list[tuple[bytes, bytes]]
-    address: str
+    Read once, however often it is asked: thousands come in a second.
+    """
+
+    def __init__(self, query: bytes, headers: Iterable[tuple[bytes, bytes]], address: str) -> None:
+        self.address = address
+        self._query = query
+        self._headers: dict[bytes, list[str]] = {}
+        for name, value in headers:
+            self._headers.setdefault(name, []).append(value.decode("latin-1"))
 
     def values(self, name: bytes) -> list[str]:
         """All values of a header."""
-        return [value.decode("latin-1") for key, value in self.headers if key == name]
+        return self._headers.get(name, [])
 
+    @cached_property
     def fields(self) -> list[tuple[str, str]]:
         """The query's fields; raises ``request_invalid`` if they are too many."""
         try:
-            return parse_qsl(self.query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+            return parse_qsl(self._query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
         except ValueError:
             raise HubError("request_invalid", f"A URL has at most {_MOST_FIELDS} fields.") from None
 
@@ -49,7 +56,7 @@ class Handshake(NamedTuple):
         """The page's, if it is a browser."""
         return next(iter(self.values(b"origin")), None)
 
-    @property
+    @cached_property
     def subprotocols(self) -> list[str]:
         """Those that it offers (RFC 6455, 11.3.4)."""
         return [name.strip() for line in self.values(b"sec-websocket-protocol") for name in line.split(",")]
@@ -81,7 +88,7 @@ class Door:
         try:
             if not self._is_allowed(handshake):
                 raise HubError("origin_forbidden", "Add this page's origin to HUB_ALLOWED_ORIGINS.")
-            fields = handshake.fields()
+            fields = handshake.fields
             tickets = [value for name, value in fields if name == "ticket"]
             tokens = [value for name, value in fields if name == "token"]
             tokens += from_subprotocols(handshake.subprotocols)
@@ -125,7 +132,7 @@ class Door:
         return session
 
     def _open(self, handshake: Handshake, principal: Principal, link: Link) -> Session:
-        fields = handshake.fields()
+        fields = handshake.fields
         given = dict(fields)
         names = [name for key, value in fields if key == "topics" for name in value.split(",") if name]
         return self._hub.open(

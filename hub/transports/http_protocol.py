@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import httptools
@@ -233,7 +234,7 @@ class HubHttpProtocol(HttpToolsProtocol):
     def _publish(self, cycle: PublishCycle) -> None:
         try:
             assert cycle.caller is not None, "a caller who is not refused is known"
-            answer = self._direct.publish(cycle.caller, cycle.take_body())
+            answer = self._direct.publishing(cycle.caller, cycle.take_body())
         except Exception as error:
             self._answer_failure(cycle, error)
             return
@@ -297,27 +298,24 @@ class HubHttpProtocol(HttpToolsProtocol):
     def _path(self) -> bytes:
         return self.url.partition(b"?")[0]
 
-    @property
-    def _address(self) -> str:
-        return self._direct.proxies.client(self.client[0] if self.client else None, self.headers)
-
     def _join(self) -> None:
         """Wait for its turn. Who may not is refused before the upgrade: it costs less than telling it to browsers."""
         direct = self._direct
+        address = direct.proxies.client(self.client[0] if self.client else None, self.headers)
         try:
-            direct.lobby.admit(self._address)
+            direct.lobby.admit(address)
         except HubError as refusal:
             direct.around.hub.counters.refused += 1
             self._refuse(refusal)
         else:
-            direct.lobby.wait(self._open)
+            handshake = Handshake(self.url.partition(b"?")[2], self.headers, address)
+            direct.lobby.wait(partial(self._open, handshake))
 
-    def _open(self) -> None:
+    def _open(self, handshake: Handshake) -> None:
         """From here on it is a WebSocket, or nothing."""
         direct = self._direct
         if self.transport.is_closing():
             return  # It did not wait for its turn.
-        handshake = Handshake(self.url.partition(b"?")[2], self.headers, self._address)
         try:
             if self.parser.get_method() != b"GET" or self.parser.get_http_version() != "1.1":
                 raise HubError("http_invalid", "A WebSocket begins with a GET of HTTP/1.1 (RFC 6455, 4.1).")
