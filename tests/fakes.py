@@ -62,3 +62,13 @@ class FakeLink:
         """What was written, read as JSON."""
         said = [json.loads(text) for text in self.written]
         return [frame for frame in said if kind is None or frame["type"] == kind]
+
+
+class Clock:
+    """Time that the test moves, in seconds."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now

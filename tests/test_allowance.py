@@ -9,18 +9,13 @@ from hub.errors import HubError
 from hub.limits import Rate
 from hub.model import Principal
 
+from .fakes import Clock
+
 ALICE = Principal("alice", "user", "s", 2e9)
 BOB = Principal("bob", "user", "s", 2e9)
 ADMIN = Principal("root", "user", "s", 2e9, admin=True)
 SHOP = Principal("shop", "service", "s", 2e9)
 NONE = Rate(0, 1)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def allowance(

@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 
 from hub.limits import Buckets, Rate, network
 
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from .fakes import Clock
 
 
 def buckets(rate: Rate, max_keys: int = 100) -> tuple[Buckets[str], Clock]:

@@ -11,6 +11,7 @@ import pytest
 from hub.engine.base import Engine
 from hub.engine.sqlite import SqliteEngine
 from hub.model import Draft, Entry, PresenceChange, Topic
+from tests.fakes import Clock
 
 Open = Callable[..., AbstractAsyncContextManager[tuple[Engine, "Recorder"]]]
 
@@ -33,19 +34,9 @@ class Recorder:
         self.presence.append(change)
 
 
-class Clock:
-    """Time that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_000_000)
 
 
 @pytest.fixture(params=["sqlite"])

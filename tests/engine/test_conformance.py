@@ -9,8 +9,9 @@ import pytest
 
 from hub.errors import HubError
 from hub.model import Topic
+from tests.fakes import Clock
 
-from .conftest import Clock, Open, bodies, draft
+from .conftest import Open, bodies, draft
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,9 @@ from hub.engine import sqlite, sqlite_log
 from hub.engine.sqlite import SqliteEngine
 from hub.errors import HubError
 from hub.model import Entry, Topic
+from tests.fakes import Clock
 
-from .conftest import Clock, Recorder, bodies, draft
+from .conftest import Recorder, bodies, draft
 from .test_conformance import until
 
 pytestmark = pytest.mark.anyio

@@ -10,23 +10,16 @@ import pytest
 from hub.errors import HubError
 from hub.identity.attempts import AttemptLimits, Attempts
 from hub.limits import Rate
+from tests.fakes import Clock
 
 HOME, CAFE = "192.0.2.1", "198.51.100.7"
 OFF = Rate(0, 1)
 PAIR, ACCOUNT, ADDRESS = Rate(3, 300), Rate(10, 1000), Rate(6, 600)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0)
 
 
 @pytest.fixture

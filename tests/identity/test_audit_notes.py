@@ -13,18 +13,11 @@ from hub.identity.audit import Actor
 from hub.identity.audit_notes import FAILURE_SECONDS, PUBLISH_SECONDS, Note, Notes, without_unknown
 from hub.identity.service import Identity
 from hub.model import Draft, Principal, Topic
+from tests.fakes import Clock
 
 from .conftest import PASSWORD, OpenIdentity
 
 ROOT = Principal("root", "user", "s1", 2e9, admin=True)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

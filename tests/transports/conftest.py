@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,27 @@ async def no_socket_is_left(anyio_backend: str) -> AsyncIterator[None]:
     RawSocket.cut_all()
     while Client.open:
         Client.open.pop().cut()
+
+
+@contextmanager
+def well_behaved(path: Path, **settings: Any) -> Iterator[HubProcess]:
+    """A hub with alice, who may do anything with orders. However it was treated: it ends well, its log without a
+    traceback or an error."""
+    hub = HubProcess(path, **settings)
+    try:
+        hub.start().add_user("alice", subscribe=["orders:*"], publish=["orders:*"])
+        yield hub
+        assert hub.stop() == 0
+        assert "Traceback" not in hub.log()
+        assert " ERROR " not in hub.log()
+    finally:
+        hub.close()
+
+
+@pytest.fixture(scope="module")
+def alice(hub: HubProcess) -> str:
+    """Her token at the module's hub."""
+    return hub.token("alice")
 
 
 @pytest.fixture

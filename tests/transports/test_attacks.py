@@ -30,11 +30,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
         hub.close()
 
 
-@pytest.fixture(scope="module")
-def alice(hub: HubProcess) -> str:
-    return hub.token("alice")
-
-
 async def answer(hub: HubProcess, request: bytes) -> bytes:
     """Send bytes and read what is said until the hub ends the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)

@@ -46,11 +46,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
         hub.close()
 
 
-@pytest.fixture(scope="module")
-def alice(hub: HubProcess) -> str:
-    return hub.token("alice")
-
-
 def dial(hub: HubProcess, token: str, **options: Any) -> Any:
     return connect(f"{hub.ws_url}?token={token}&topics=orders:1", proxy=None, **options)
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.hub_process import HubProcess
 
+from .conftest import well_behaved
 from .gauges import MEBIBYTE, resident
 from .http_client import Answer, Client, barrier, event, found, post
 
@@ -26,27 +27,9 @@ ORIGIN = "https://app.example.com"
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """One hub for the module. In the end its log has no traceback, and no task is left."""
-    hub = HubProcess(
-        tmp_path_factory.mktemp("direct"),
-        ping_interval=2,
-        max_request_bytes=4 * MEBIBYTE,
-        allowed_origins=ORIGIN,
-        publish_events_user=0,
-        publish_bytes_user=0,
-    )
-    try:
-        hub.start().add_user("alice", subscribe=["orders:*"], publish=["orders:*"])
+    settings = {"max_request_bytes": 4 * MEBIBYTE, "publish_events_user": 0, "publish_bytes_user": 0}
+    with well_behaved(tmp_path_factory.mktemp("direct"), ping_interval=2, allowed_origins=ORIGIN, **settings) as hub:
         yield hub
-        assert hub.stop() == 0
-        assert "Traceback" not in hub.log()
-        assert " ERROR " not in hub.log()
-    finally:
-        hub.close()
-
-
-@pytest.fixture(scope="module")
-def alice(hub: HubProcess) -> str:
-    return hub.token("alice")
 
 
 def compared(answer: Answer) -> tuple[int, list[str], bytes]:

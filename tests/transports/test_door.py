@@ -57,11 +57,6 @@ def key(hub: HubProcess) -> Key:
     return Key(hub.data_dir)
 
 
-@pytest.fixture(scope="module")
-def alice(hub: HubProcess) -> str:
-    return hub.token("alice")
-
-
 def by_query(hub: HubProcess, token: str) -> Any:
     return connect(f"{hub.ws_url}?token={token}", proxy=None)
 

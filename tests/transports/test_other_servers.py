@@ -53,11 +53,6 @@ def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         hub.close()
 
 
-@pytest.fixture(scope="module")
-def alice(hub: HubProcess) -> str:
-    return hub.token("alice")
-
-
 def dial(hub: HubProcess, **query: str) -> Any:
     return connect(hub.ws_url + "?" + "&".join(f"{name}={value}" for name, value in query.items()), proxy=None)
 

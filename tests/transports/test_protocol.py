@@ -13,6 +13,7 @@ import pytest
 
 from tests.hub_process import HubProcess
 
+from .conftest import well_behaved
 from .gauges import MEBIBYTE, eventually, resident, wait_until
 from .raw import BINARY, CLOSE, CONT, PING, PONG, TEXT, RawSocket, close_frame, frame, handshake
 
@@ -22,23 +23,10 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """One hub for the module. However it was treated: it lives, nothing is left, and its log has no traceback."""
-    hub = HubProcess(
-        tmp_path_factory.mktemp("rude"), ping_interval=1, head_timeout=1, stall_timeout=2, max_request_bytes=MEBIBYTE
-    )
-    try:
-        hub.start().add_user("alice", subscribe=["orders:*"], publish=["orders:*"])
+    impatient = {"ping_interval": 1, "head_timeout": 1, "stall_timeout": 2}
+    with well_behaved(tmp_path_factory.mktemp("rude"), max_request_bytes=MEBIBYTE, **impatient) as hub:
         yield hub
         wait_until(lambda: hub.metrics()["hub_connections"] == 0)
-        assert hub.stop() == 0
-        assert "Traceback" not in hub.log()
-        assert " ERROR " not in hub.log()
-    finally:
-        hub.close()
-
-
-@pytest.fixture(scope="module")
-def alice(hub: HubProcess) -> str:
-    return hub.token("alice")
 
 
 async def answer(hub: HubProcess, *sent: bytes, within: float = 5) -> bytes:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.hub_process import HubProcess
 
+from .conftest import well_behaved
 from .gauges import MEBIBYTE, eventually, resident
 from .http_client import Client, event, found, post
 from .inside import Inside, until
@@ -23,25 +24,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """One hub for the module. In the end its log has no traceback, and no task is left."""
-    hub = HubProcess(
-        tmp_path_factory.mktemp("unread"),
-        ping_interval=2,
-        publish_events_user=0,
-        publish_bytes_user=0,
-    )
-    try:
-        hub.start().add_user("alice", subscribe=["orders:*"], publish=["orders:*"])
+    unlimited = {"publish_events_user": 0, "publish_bytes_user": 0}
+    with well_behaved(tmp_path_factory.mktemp("unread"), ping_interval=2, **unlimited) as hub:
         yield hub
-        assert hub.stop() == 0
-        assert "Traceback" not in hub.log()
-        assert " ERROR " not in hub.log()
-    finally:
-        hub.close()
-
-
-@pytest.fixture(scope="module")
-def alice(hub: HubProcess) -> str:
-    return hub.token("alice")
 
 
 async def flood(client: Client, request: bytes, most: int) -> int:

@@ -17,6 +17,7 @@ from hub.model import Entry
 from hub.outbox import State
 from tests.hub_process import HubProcess
 
+from .conftest import well_behaved
 from .inside import Inside, until
 from .raw import PING, PONG, TEXT, RawSocket, close_frame, frame
 
@@ -29,19 +30,8 @@ ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    hub = HubProcess(tmp_path_factory.mktemp("upgrade"), ping_interval=3, outbox_bytes=65536)
-    try:
-        hub.start().add_user("alice", subscribe=["orders:*"], publish=["orders:*"])
+    with well_behaved(tmp_path_factory.mktemp("upgrade"), ping_interval=3, outbox_bytes=65536) as hub:
         yield hub
-        assert "Traceback" not in hub.log()
-        assert " ERROR " not in hub.log()
-    finally:
-        hub.close()
-
-
-@pytest.fixture(scope="module")
-def alice(hub: HubProcess) -> str:
-    return hub.token("alice")
 
 
 def request(token: str, *, method: str = "GET", version: str = "1.1", body: bytes = b"", **headers: Any) -> bytes:
