@@ -202,4 +202,5 @@ def test_a_listener_survives_a_restart_of_the_hub(run: Run, tmp_path: Path, list
         hub.close()
     assert code == 0
     assert "after" in out
-    assert err == f"Connected to {hub.url}.\n"
+    # States are told beside the events: the last event may be the end before it is said that it is connected again.
+    assert err in ("", f"Connected to {hub.url}.\n")
