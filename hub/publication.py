@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import to_json
@@ -20,6 +20,8 @@ from hub.model import ALL, Draft, Principal, Topic, client_id, timestamp, topic,
 MAX_TARGETS = 10_000
 """Targets of one request, all its events together: each is a row in the log."""
 _MAX_NAMES = 1000
+RESERVED = "hub."
+"""How the types of the hub's own events begin."""
 
 
 class Target(BaseModel):
@@ -30,6 +32,21 @@ class Target(BaseModel):
     users: Annotated[list[str], Field(default_factory=list, max_length=_MAX_NAMES)]
     topics: Annotated[list[str], Field(default_factory=list, max_length=_MAX_NAMES)]
     all: bool = False
+
+
+_Link = Annotated[str, Field(max_length=2048, pattern=r"^(https?://|/)[^\s]*$")]
+"""Of the web, or a path of the page's own site: whatever shows it may make a link of it, so it is no `javascript:`."""
+
+
+class Display(BaseModel):
+    """How an event is shown to people: by the console, the browser client, and whatever pushes."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    title: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    body: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    url: _Link | None = None
+    icon: _Link | None = None
 
 
 class Publication(BaseModel):
@@ -50,6 +67,9 @@ class Publication(BaseModel):
     to: Target
     durable: bool = True
     ttl: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] | None = None
+    collapse_key: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    priority: Literal["low", "normal", "high"] | None = None
+    display: Display | None = None
     exclude: Annotated[list[str], Field(default_factory=list, max_length=16)]
 
 
@@ -63,14 +83,17 @@ def make_draft(
     """
     targets = _targets(said.to)
     policy.require(publisher, policy.Action.PUBLISH, targets)
+    if said.type.startswith(RESERVED):
+        raise HubError("event_invalid", f"type: those that begin with {RESERVED!r} are the hub's own.")
     event_id, named = said.id, said.id is not None
     if event_id is None:
         event_id = random_id()
-    body = b'{"id":%b,"type":%b,"source":"%b","time":"%b","data":%b}' % (
+    body = b'{"id":%b,"type":%b,"source":"%b","time":"%b",%b"data":%b}' % (
         to_json(event_id) if named else b'"%b"' % event_id.encode(),
         to_json(said.type),
         publisher.source.encode(),
         timestamp(now).encode(),
+        _encode_extras(said, now),
         _encode_data(said.data),
     )
     if len(body) > max_bytes:
@@ -90,6 +113,40 @@ def make_draft(
         exclude=tuple([client_id(name) for name in said.exclude]) + exclude if said.exclude else exclude,
         expires_at=None if said.ttl is None else now + said.ttl,
     )
+
+
+def make_own(kind: str, data: dict[str, JsonValue], source: Principal, to: Topic, *, now: float) -> Draft:
+    """An event of the hub's own, whose type publishers are refused: about something that ``source`` did."""
+    event_id = random_id()
+    body = b'{"id":"%b","type":%b,"source":"%b","time":"%b","data":%b}' % (
+        event_id.encode(),
+        to_json(RESERVED + kind),
+        source.source.encode(),
+        timestamp(now).encode(),
+        to_json(data),
+    )
+    return Draft(id=event_id, topics=(to,), body=body, time=now)
+
+
+def head_of(body: bytes) -> dict[str, Any]:
+    """An event's members without ``data``, which stands last and may be large."""
+    # No string in front of it can hold these bytes: a quotation mark in one is escaped.
+    head: dict[str, Any] = json.loads(body[: body.index(b',"data":')] + b"}")
+    return head
+
+
+def _encode_extras(said: Publication, now: float) -> bytes:
+    """What few events have, each with a comma behind it. ``ttl`` is told as the time at which it ends."""
+    if said.ttl is None and said.collapse_key is None and said.priority is None and said.display is None:
+        return b""
+    extras = [b'"expires":"%b",' % timestamp(now + said.ttl).encode()] if said.ttl is not None else []
+    if said.collapse_key is not None:
+        extras.append(b'"collapse_key":%b,' % to_json(said.collapse_key))
+    if said.priority is not None:
+        extras.append(b'"priority":"%b",' % said.priority.encode())
+    if said.display is not None:
+        extras.append(b'"display":%b,' % to_json(said.display, exclude_none=True))
+    return b"".join(extras)
 
 
 def _encode_data(data: JsonValue) -> bytes:
@@ -117,5 +174,7 @@ def _targets(to: Target) -> tuple[Topic, ...]:
 def _fingerprint(said: Publication) -> bytes:
     """Tells the same content from another one, whatever the order of the keys."""
     content: dict[str, Any] = said.model_dump(include={"type", "data", "to", "ttl"})
+    if said.collapse_key is not None or said.priority is not None or said.display is not None:
+        content |= said.model_dump(include={"collapse_key", "priority", "display"})
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).digest()[:16]

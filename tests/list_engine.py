@@ -41,6 +41,9 @@ class ListEngine:
             await asyncio.sleep(0)
         return Page(page, page[-1].seq if more else head, 0, more)
 
+    async def scan(self, after: int, limit: int) -> Page:
+        raise NotImplementedError
+
     def signal(self, draft: Draft) -> None:
         assert self._sink is not None
         self._sink.signal(draft)

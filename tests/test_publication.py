@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import HubError
-from hub.model import Draft, Grants, Principal
-from hub.publication import Publication, make_draft
+from hub.model import Draft, Grants, Principal, Topic
+from hub.publication import Publication, head_of, make_draft, make_own
 
 SHOP = Principal("shop", "service", "s", 0, grants=Grants(publish=("*", "user:*", "all")))
 
@@ -99,3 +99,59 @@ def test_a_target_that_is_not_granted_is_refused_and_named() -> None:
     for to in ({"topics": ["chat:1", "orders"]}, {"users": ["bob"]}, {"all": True}, {"users": ["alice"]}):
         with pytest.raises(HubError, match="forbidden"):
             draft(event(to=to), chatter)
+
+
+def test_what_few_events_have_stands_in_the_event_and_ttl_as_the_time_it_ends() -> None:
+    display = {"title": "Paid", "body": "Order 7", "url": "/orders/7", "icon": "https://x.example/i.png"}
+    made = draft(event(ttl=2.5, collapse_key="order-7", priority="high", display=display, data={"a": 1}))
+    body = json.loads(made.body)
+    assert body["expires"] == "1970-01-01T00:00:07.500Z"
+    assert (body["collapse_key"], body["priority"], body["display"]) == ("order-7", "high", display)
+    assert list(body)[-1] == "data"
+    assert made.expires_at == 7.5
+    assert set(json.loads(draft(event()).body)) == {"id", "type", "source", "time", "data"}
+    assert json.loads(draft(event(display={"title": "x"})).body)["display"] == {"title": "x"}
+
+
+@given(_json, st.text(min_size=1, max_size=100), st.text(min_size=1, max_size=100))
+def test_the_head_of_an_event_is_read_without_its_data(data: Any, key: str, title: str) -> None:
+    made = draft(event(data=data, collapse_key=key, display={"title": title}, type=f'{key},"data":'), max_bytes=1 << 20)
+    whole = json.loads(made.body)
+    del whole["data"]
+    assert head_of(made.body) == whole
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "hub.inbox"},
+        {"type": "hub."},
+        {"collapse_key": ""},
+        {"collapse_key": "x" * 129},
+        {"priority": "urgent"},
+        {"display": {"colour": "red"}},
+        {"display": {"title": ""}},
+        {"display": {"url": "javascript:alert(1)"}},
+        {"display": {"url": " https://x.example"}},
+        {"display": {"icon": "data:image/png;base64,AAAA"}},
+    ],
+)
+def test_what_is_not_to_be_said_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises((HubError, ValueError)):
+        draft(event(**fields))
+
+
+def test_a_repeat_has_the_same_collapse_key_priority_and_display() -> None:
+    plain = draft(event(id="7"))
+    for fields in ({"collapse_key": "a"}, {"priority": "low"}, {"display": {"title": "x"}}, {"ttl": 3}):
+        other = draft(event(id="7", **fields))
+        assert other.fingerprint != plain.fingerprint
+        assert other.fingerprint == draft(event(id="7", **fields), now=99.0).fingerprint
+
+
+def test_an_event_of_the_hubs_own_has_a_type_that_nobody_else_may_use() -> None:
+    made = make_own("inbox", {"action": "read"}, SHOP, Topic("user:alice"), now=5.0)
+    body = json.loads(made.body)
+    assert (body["type"], body["data"], body["source"]) == ("hub.inbox", {"action": "read"}, "service:shop")
+    assert made.topics == ("user:alice",)
+    assert made.durable

@@ -44,7 +44,8 @@ class Engine(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes of the events that are retained."""
+        """Bytes of the events that are retained. Those past their time are deleted soon (a second or two), and count
+        until then."""
 
     async def start(self, sink: Sink) -> None:
         """Open or create the log, and deliver its tail from now on. Raises ``OSError`` or ``HubError``."""
@@ -69,6 +70,12 @@ class Engine(Protocol):
         ``after=None``: the newest ``limit`` entries, oldest first. Entries past their ``expires_at`` are left out.
         A page may hold fewer than ``limit`` entries and still have ``more``: it is bounded in bytes too. What
         ``append`` has returned for is seen. Raises ``log_unavailable``.
+        """
+
+    async def scan(self, after: int, limit: int) -> Page:
+        """A page of all entries after ``after``, of whatever topics: for those who keep something made of the log.
+
+        As ``read`` with every topic there is, but an entry past its ``expires_at`` may still be in it.
         """
 
     def signal(self, draft: Draft) -> None:

@@ -136,9 +136,17 @@ class SqliteEngine:
 
     async def read(self, topics: Collection[Topic], after: int | None, limit: int) -> Page:
         """See ``Engine``."""
-        loop, wanted = self._running_loop(), tuple(topics)
+        wanted = tuple(topics)
+        return await self._page(lambda log: sqlite_log.read_page(log, wanted, after, limit, self._clock()))
+
+    async def scan(self, after: int, limit: int) -> Page:
+        """See ``Engine``."""
+        return await self._page(lambda log: sqlite_log.scan_page(log, after, limit))
+
+    async def _page(self, read: Callable[[sqlite3.Connection], Page]) -> Page:
+        loop = self._running_loop()
         try:
-            return await loop.run_in_executor(self._readers, self._read, wanted, after, limit)
+            return await loop.run_in_executor(self._readers, self._read, read)
         except sqlite3.Error as error:
             log.error("the log cannot be read: %s", error)
             raise HubError("log_unavailable", "The log cannot be read.") from error
@@ -219,7 +227,7 @@ class SqliteEngine:
 
     # --- The reader threads
 
-    def _read(self, topics: Sequence[Topic], after: int | None, limit: int) -> Page:
+    def _read(self, read: Callable[[sqlite3.Connection], Page]) -> Page:
         connection: sqlite3.Connection | None = getattr(self._reader_local, "connection", None)
         if connection is None:
             connection = sqlite_log.connect(self._path)
@@ -228,7 +236,7 @@ class SqliteEngine:
             self._reader_local.connection = connection
         try:
             connection.execute("BEGIN")
-            page = sqlite_log.read_page(connection, topics, after, limit, self._clock())
+            page = read(connection)
             connection.execute("COMMIT")
         except sqlite3.Error:
             # Whatever state it is in, the next read begins with a new one.

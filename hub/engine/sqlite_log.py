@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS entry (
 -- One row for each topic of an entry: a reader's page is a range of this index, whatever the size of the log.
 -- Has the entries up to meta's 'indexed'.
 CREATE TABLE IF NOT EXISTS entry_topic (topic TEXT, seq INTEGER, PRIMARY KEY (topic, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entry_expiry ON entry (expires_at) WHERE expires_at IS NOT NULL;
 -- Outlives the entry, which retention may take first.
 CREATE TABLE IF NOT EXISTS dedupe (
     key TEXT PRIMARY KEY, seq INTEGER NOT NULL, time REAL NOT NULL, fingerprint BLOB NOT NULL
@@ -88,11 +89,11 @@ def open_writer(path: Path) -> tuple[sqlite3.Connection, Extent]:
         raise OSError(f"the log {path} is of a newer hub (schema {version}); run that version")
     connection.executescript(_SCHEMA)
     connection.execute(f"PRAGMA user_version={_VERSION}")
-    defaults = (("epoch", secrets.token_hex(6)), ("floor", 0), ("bytes", 0), ("indexed", 0))
+    defaults = (("epoch", secrets.token_hex(6)), ("floor", 0), ("bytes", 0), ("indexed", 0), ("swept", 0))
     connection.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", defaults)
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     floor = int(meta["floor"])
-    head, indexed = _head(connection, floor), int(meta["indexed"])
+    head, indexed = _head(connection, max(floor, int(meta["swept"]))), int(meta["indexed"])
     return connection, Extent(str(meta["epoch"]), floor, head, int(meta["bytes"]), indexed)
 
 
@@ -142,27 +143,70 @@ def trim(
     return floor, left, more or forgotten == limit
 
 
+def sweep(connection: sqlite3.Connection, extent: Extent, *, now: float, limit: int) -> tuple[int, bool]:
+    """Delete entries past their time, at most ``limit``, in the open transaction.
+
+    What is left is ``size`` bytes; and whether there may be more to delete. An empty sweep writes nothing.
+    """
+    past = connection.execute(
+        "SELECT seq, topics, length(body) FROM entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?", (now, limit)
+    ).fetchall()
+    if not past:
+        return extent.size, False
+    left = extent.size - sum(length for _, _, length in past)
+    connection.executemany("DELETE FROM entry WHERE seq = ?", [(seq,) for seq, _, _ in past])
+    connection.executemany(
+        "DELETE FROM entry_topic WHERE topic = ? AND seq = ?",
+        [(name, seq) for seq, topics, _ in past for name in json.loads(topics)],
+    )
+    # The newest entry may be among them; its seq is not to be used again.
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'swept'", (extent.head,))
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'bytes'", (left,))
+    return left, len(past) == limit
+
+
+def scan_page(connection: sqlite3.Connection, after: int, limit: int) -> Page:
+    """A page of all entries, from one moment of the log: to be called in a transaction. See ``Engine.scan``."""
+    floor, head = _reach(connection)
+    start = max(after, floor)
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM entry WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
+        (start, limit + 1),
+    )
+    size, more = 0, False
+    entries: list[Entry] = []
+    for row in rows:
+        if len(entries) == limit or (size and size + len(row[2]) > _PAGE_BYTES):
+            more = True
+            break
+        size += len(row[2])
+        entries.append(_entry(*row))
+    rows.close()
+    return Page(entries, entries[-1].seq if more else max(head, start), floor, more)
+
+
 def read_page(
     connection: sqlite3.Connection, topics: Sequence[Topic], after: int | None, limit: int, now: float
 ) -> Page:
     """A page, from one moment of the log: to be called in a transaction. See ``Engine.read``."""
-    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('floor', 'indexed')"))
-    floor, indexed = int(meta["floor"]), int(meta["indexed"])
-    head = _head(connection, floor)
+    floor, head = _reach(connection)
+    [[indexed]] = connection.execute("SELECT value FROM meta WHERE key = 'indexed'")
     newest = after is None
     start = floor if after is None else max(after, floor)
     order = "DESC" if newest else "ASC"
-    statement = f"SELECT seq FROM entry_topic WHERE topic = ? AND seq > ? ORDER BY seq {order} LIMIT ?"  # noqa: S608
+    # Those past their time are few: they are swept every second.
+    current = "seq NOT IN (SELECT seq FROM entry WHERE expires_at <= ?)"
+    statement = f"SELECT seq FROM entry_topic WHERE topic = ? AND seq > ? AND {current} ORDER BY seq {order} LIMIT ?"  # noqa: S608
     found: set[int] = set()
     for name in topics:
-        found.update(seq for (seq,) in connection.execute(statement, (name, start, limit + 1)))
+        found.update(seq for (seq,) in connection.execute(statement, (name, start, now, limit + 1)))
     if head > indexed:
         statement = f"""
-            SELECT seq FROM entry WHERE seq > ? AND EXISTS (
+            SELECT seq FROM entry WHERE seq > ? AND {current} AND EXISTS (
                 SELECT 1 FROM json_each(entry.topics) WHERE value IN (SELECT value FROM json_each(?))
             ) ORDER BY seq {order} LIMIT ?
         """  # noqa: S608
-        newer = connection.execute(statement, (max(indexed, start), json.dumps(topics), limit + 1))
+        newer = connection.execute(statement, (max(indexed, start), now, json.dumps(topics), limit + 1))
         found.update(seq for (seq,) in newer)
     wanted = (heapq.nlargest if newest else heapq.nsmallest)(limit, found)
     more = len(found) > len(wanted)
@@ -170,18 +214,24 @@ def read_page(
     rows = connection.execute(statement, (json.dumps(wanted),))
     size, last, bound = 0, start, _NEWEST_BYTES if newest else _PAGE_BYTES
     entries: list[Entry] = []
-    for seq, names, body, exclude, expires_at in rows:
-        if size and size + len(body) > bound:
+    for row in rows:
+        if size and size + len(row[2]) > bound:
             more = True
             break
-        size, last = size + len(body), seq
-        if expires_at is None or expires_at > now:
-            entries.append(_entry(seq, names, body, exclude, expires_at))
+        size, last = size + len(row[2]), row[0]
+        entries.append(_entry(*row))
     rows.close()
     if newest:
         entries.reverse()
         return Page(entries, head, floor, more=False)
     return Page(entries, last if more else max(head, start), floor, more)
+
+
+def _reach(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Floor and head."""
+    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('floor', 'swept')"))
+    floor = int(meta["floor"])
+    return floor, _head(connection, max(floor, int(meta["swept"])))
 
 
 def write_probe(connection: sqlite3.Connection, size: int) -> None:
@@ -204,8 +254,9 @@ def _names(names: Sequence[str]) -> str:
     return '["' + '","'.join(names) + '"]'
 
 
-def _head(connection: sqlite3.Connection, floor: int) -> int:
-    return max(connection.execute("SELECT max(seq) FROM entry").fetchone()[0] or 0, floor)
+def _head(connection: sqlite3.Connection, least: int) -> int:
+    """The newest seq. Where the newest entries were deleted, it is ``least``."""
+    return max(connection.execute("SELECT max(seq) FROM entry").fetchone()[0] or 0, least)
 
 
 class Group:

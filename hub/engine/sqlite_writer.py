@@ -208,8 +208,10 @@ class Writer:
                 dedupe_window=self._retention.dedupe_window,
                 limit=limit,
             )
+            size, more_past = sqlite_log.sweep(connection, replace(self.extent, size=size), now=now, limit=limit)
             connection.execute("COMMIT")
             self.extent = replace(self.extent, floor=floor, size=size)
+            more = more or more_past
             self._more_to_trim = more
             self._next_trim = now + _IDLE
             if not more:

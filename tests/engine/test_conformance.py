@@ -271,3 +271,64 @@ async def test_stop_finishes_what_was_accepted(open_engine: Open) -> None:
         assert len(await asyncio.gather(*pending)) == 100
     async with open_engine() as (engine, _):
         assert len((await engine.read([NEWS], 0, 1000)).entries) == 100
+
+
+async def test_a_scan_gives_all_entries_in_order_whatever_their_topics(open_engine: Open) -> None:
+    async with open_engine() as (engine, sink):
+        await engine.append([draft(f"e{n}", "news" if n % 2 else f"user:u{n}") for n in range(25)])
+        found, after = [], 0
+        while True:
+            page = await engine.scan(after, 10)
+            found += page.entries
+            after = page.through
+            if not page.more:
+                break
+        assert found == sink.entries
+        assert after == engine.head
+        rest = await engine.scan(after, 10)
+        assert (list(rest.entries), rest.through, rest.more) == ([], engine.head, False)
+
+
+async def test_a_scan_is_bounded_in_bytes_and_begins_at_the_floor(open_engine: Open, clock: Clock) -> None:
+    async with open_engine(retention_age=100) as (engine, _):
+        await engine.append([draft("old")])
+        clock.now += 101
+        await engine.append([draft(f"{n}" * 200_000, time=clock.now) for n in range(4)])
+        async with asyncio.timeout(10):
+            while engine.floor == 0:
+                await asyncio.sleep(0.01)
+        page = await engine.scan(0, 100)
+        assert page.floor == engine.floor
+        assert 1 <= len(page.entries) < 4
+        assert page.more
+        assert page.through == page.entries[-1].seq
+
+
+async def test_what_is_past_its_time_is_deleted_and_its_seq_is_not_used_again(open_engine: Open, clock: Clock) -> None:
+    async with open_engine() as (engine, _):
+        await engine.append([draft("stays")])
+        size = engine.size
+        past = await engine.append([draft("past" * 1000, "news", "sport", expires_at=clock.now + 5) for _ in range(3)])
+        head = engine.head
+        assert engine.size > size
+        clock.now += 6
+        async with asyncio.timeout(10):
+            while engine.size != size:
+                await asyncio.sleep(0.01)
+        assert bodies((await engine.scan(0, 10)).entries) == ["stays"]
+        assert (await engine.read([NEWS, SPORT], 0, 10)).through == head
+        assert engine.floor == 0
+    async with open_engine() as (engine, _):
+        assert engine.head == head == past[-1].seq
+        [next_one] = await engine.append([draft("next")])
+        assert next_one.seq is not None
+        assert next_one.seq > head
+
+
+async def test_the_newest_are_those_that_are_not_past_their_time(open_engine: Open, clock: Clock) -> None:
+    async with open_engine() as (engine, _):
+        await engine.append([draft("stays")])
+        await engine.append([draft(f"past{n}", expires_at=clock.now + 5) for n in range(20)])
+        clock.now += 6
+        # Whether or not they were deleted yet.
+        assert bodies((await engine.read([NEWS], None, 5)).entries) == ["stays"]
