@@ -19,7 +19,7 @@ from hub.identity import routes as identity_routes
 from hub.identity.service import Identity
 from hub.publication import Publication
 from hub.settings import Settings, load
-from hub.transports import http, pages, problem, websocket
+from hub.transports import cloudevents, http, pages, problem, websocket
 from hub.transports.address import ProxiedClient, Proxies
 from hub.transports.connection import Surroundings
 from hub.transports.credentials import bearer
@@ -174,7 +174,7 @@ class Application:
 
 def _describe(app: FastAPI) -> None:
     """Add the models of bodies that the routes read and write by themselves to the OpenAPI document."""
-    models = (Publication, http.ReceiptBody, http.HistoryBody, problem.Problem)
+    models = (Publication, cloudevents.CloudEventBody, http.ReceiptBody, http.HistoryBody, problem.Problem)
     _, schema = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )

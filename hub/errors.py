@@ -81,6 +81,7 @@ TABLE: dict[str, ErrorKind] = {
         ErrorKind("event_too_large", 413, 1009, _NEVER, "The event is too large"),
         ErrorKind("request_too_large", 413, 1009, _NEVER, "The request is too large"),
         ErrorKind("head_too_large", 431, 1009, _NEVER, "The request's head is too large"),
+        ErrorKind("media_type_unsupported", 415, 4512, _NEVER, "This media type is not taken here"),
         ErrorKind("id_conflict", 409, 4506, _NEVER, "This id was used for another event"),
         ErrorKind("name_taken", 409, 4507, _NEVER, "This name is taken"),
         ErrorKind("not_found", 404, 4508, _NEVER, "There is no such thing"),

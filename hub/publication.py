@@ -9,10 +9,10 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import to_json
 
-from hub import policy
+from hub import cloud_attributes, policy
 from hub.errors import HubError
 from hub.ids import random_id
 from hub.model import ALL, Draft, Principal, Topic, client_id, timestamp, topic, user_topic
@@ -71,6 +71,9 @@ class Publication(BaseModel):
     priority: Literal["low", "normal", "high"] | None = None
     display: Display | None = None
     exclude: Annotated[list[str], Field(default_factory=list, max_length=16)]
+    cloudevent: Annotated[dict[str, JsonValue], AfterValidator(cloud_attributes.check)] | None = Field(
+        None, description="What a CloudEvent has besides: `source`, `subject`, `time`, …, and its extensions."
+    )
 
 
 def make_draft(
@@ -108,7 +111,7 @@ def make_draft(
         body=body,
         time=now,
         durable=said.durable,
-        dedupe=f"{publisher.source} {said.id}" if known else None,
+        dedupe=_dedupe(said, publisher) if known else None,
         fingerprint=_fingerprint(said) if known else b"",
         exclude=tuple([client_id(name) for name in said.exclude]) + exclude if said.exclude else exclude,
         expires_at=None if said.ttl is None else now + said.ttl,
@@ -138,7 +141,8 @@ def head_of(body: bytes) -> dict[str, Any]:
 def _encode_extras(said: Publication, now: float) -> bytes:
     """What few events have, each with a comma behind it. ``ttl`` is told as the time at which it ends."""
     if said.ttl is None and said.collapse_key is None and said.priority is None and said.display is None:
-        return b""
+        # No attribute can be called "data", which `head_of` looks for.
+        return b"" if said.cloudevent is None else b'"cloudevent":%b,' % to_json(said.cloudevent)
     extras = [b'"expires":"%b",' % timestamp(now + said.ttl).encode()] if said.ttl is not None else []
     if said.collapse_key is not None:
         extras.append(b'"collapse_key":%b,' % to_json(said.collapse_key))
@@ -146,6 +150,8 @@ def _encode_extras(said: Publication, now: float) -> bytes:
         extras.append(b'"priority":"%b",' % said.priority.encode())
     if said.display is not None:
         extras.append(b'"display":%b,' % to_json(said.display, exclude_none=True))
+    if said.cloudevent is not None:
+        extras.append(b'"cloudevent":%b,' % to_json(said.cloudevent))
     return b"".join(extras)
 
 
@@ -171,10 +177,19 @@ def _targets(to: Target) -> tuple[Topic, ...]:
     return tuple(dict.fromkeys(names)) if len(names) > 1 else (names[0],)
 
 
+def _dedupe(said: Publication, publisher: Principal) -> str:
+    if said.cloudevent is None:
+        return f"{publisher.source} {said.id}"
+    # Of CloudEvents, source and id together are unique (section 3.1.1): who relays those of others has many sources.
+    return f"{publisher.source} {said.cloudevent['source']} {said.id}"
+
+
 def _fingerprint(said: Publication) -> bytes:
     """Tells the same content from another one, whatever the order of the keys."""
     content: dict[str, Any] = said.model_dump(include={"type", "data", "to", "ttl"})
     if said.collapse_key is not None or said.priority is not None or said.display is not None:
         content |= said.model_dump(include={"collapse_key", "priority", "display"})
+    if said.cloudevent is not None:
+        content["cloudevent"] = said.cloudevent
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).digest()[:16]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from hub.errors import HubError
 from hub.model import Principal
+from hub.transports import cloudevents
 from hub.transports.address import Proxies
 from hub.transports.connection import Surroundings
 from hub.transports.credentials import Authenticate, from_headers, only_token
@@ -20,6 +21,8 @@ from hub.transports.http import PUBLISH_PATH, Publishing
 from hub.transports.lobby import Lobby
 
 _PUBLISH = PUBLISH_PATH.encode()
+_LEFT_TO_THE_APP = (b"transfer-encoding", b"expect", b"origin", b"upgrade", cloudevents.BINARY_HEADER)
+_CLOUDEVENTS = cloudevents.MEDIA_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Direct:
     def takes(self, method: bytes, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether this is a publish as backends send it. What is unusual about one is left to the app.
 
-        So is what a page sends: the browser's questions about origins (CORS) are answered there.
+        So is what a page sends: the browser's questions about origins (CORS) are answered there. So are CloudEvents.
         """
         if url != _PUBLISH or method != b"POST":
             return False
@@ -53,7 +56,10 @@ class Direct:
             if name == b"content-length":
                 # As many digits as any length that is taken has, so that no huge number is read.
                 length = int(value) if value.isdigit() and len(value) < 12 else -1
-            elif name in (b"transfer-encoding", b"expect", b"origin", b"upgrade"):
+            elif name == b"content-type":
+                if value[: len(_CLOUDEVENTS)].lower() == _CLOUDEVENTS:
+                    return False
+            elif name in _LEFT_TO_THE_APP:
                 return False
         return 0 <= length <= self.max_body
 

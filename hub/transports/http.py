@@ -16,6 +16,7 @@ from hub.hub import Hub
 from hub.model import Draft, Principal, Receipt
 from hub.policy import Action
 from hub.publication import Publication
+from hub.transports import cloudevents
 from hub.transports.credentials import Authenticate, administrator, admit, bearer, from_headers, only_token
 from hub.transports.problem import UNAUTHORIZED, responses
 
@@ -68,6 +69,10 @@ class Publishing:
     def __call__(self, publisher: Principal, body: bytes) -> bytes | Awaitable[bytes]:
         """The answer's JSON: at once if nothing has to be on disk first. Raises what ``Hub.publish`` raises."""
         said, single = _parse(body)
+        return self.hand_in(publisher, said, single=single)
+
+    def hand_in(self, publisher: Principal, said: list[Publication], *, single: bool) -> bytes | Awaitable[bytes]:
+        """The same for what was read already."""
         drafts = self._hub.intake.prepare(publisher, said)
         if any(draft.durable for draft in drafts):
             return self._append(publisher, drafts, single=single)
@@ -94,19 +99,28 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
         PUBLISH_PATH.removeprefix("/v1"),
         summary="Publish one event, or an array of up to 1,000 (all or none)",
         description="Answers once every durable event is on disk. Give `id` to make the call safe to repeat. "
-        "Who publishes too much is answered 429 `rate_limited`, with `Retry-After`.",
+        "Who publishes too much is answered 429 `rate_limited`, with `Retry-After`.\n\n"
+        "CloudEvents 1.0 are taken in structured, batched and binary mode (`ce-…` headers; any content type). They "
+        "name their targets in the extension attributes `hubusers`, `hubtopics` (commas between) and `huball`, or the "
+        "query does: `?topics=orders`. `hubdurable`, `hubttl`, `hubcollapsekey`, `hubpriority` and `hubexclude` "
+        "say the rest.",
         responses={
             200: {"content": {"application/json": {"schema": _receipt_schema()}}},
             **responses(
                 *UNAUTHORIZED, "forbidden", "event_invalid", "topic_invalid", "client_invalid", "event_too_large",
-                "request_too_large", "id_conflict", "rate_limited", "log_unavailable",
+                "request_too_large", "media_type_unsupported", "id_conflict", "rate_limited", "log_unavailable",
             ),
         },
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _body_schema()}}}},
+        openapi_extra={"requestBody": {"required": True, "content": _body_contents()}},
     )  # fmt: skip
     async def publish(request: Request, publisher: caller) -> Response:
         # The hub's own server answers most of these before ASGI: see ``direct``.
-        answer = publishing(publisher, await request.body())
+        body = await request.body()
+        if cloudevents.is_meant(request.headers.raw):
+            said, single = cloudevents.parse(request.headers.raw, request.query_params, body)
+            answer = publishing.hand_in(publisher, said, single=single)
+        else:
+            answer = publishing(publisher, body)
         return Response(answer if isinstance(answer, bytes) else await answer, media_type="application/json")
 
     @routes.get(
@@ -221,9 +235,15 @@ def _parse(body: bytes) -> tuple[list[Publication], bool]:
     return said, False
 
 
-def _body_schema() -> dict[str, Any]:
+def _body_contents() -> dict[str, Any]:
     one = {"$ref": "#/components/schemas/Publication"}
-    return {"oneOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_BATCH}]}
+    cloud = {"$ref": "#/components/schemas/CloudEventBody"}
+    many = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_BATCH}
+    return {
+        "application/json": {"schema": {"oneOf": [one, many]}},
+        cloudevents.STRUCTURED: {"schema": cloud},
+        cloudevents.BATCH: {"schema": {"type": "array", "items": cloud, "maxItems": MAX_BATCH}},
+    }
 
 
 def _receipt_schema() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from hub_client import _cloudevents
 from hub_client._errors import Refused
 
 Json = Any
@@ -27,7 +28,8 @@ class Event:
     """An event that was received or read.
 
     ``source`` is the publisher as the hub knows it (``user:<id>`` or ``service:<id>``); no publisher can choose it.
-    ``cursor`` is the event's place in the log, None for an ephemeral event.
+    ``cursor`` is the event's place in the log, None for an ephemeral event. ``cloudevent``: what it had besides, if it
+    was published as a CloudEvent.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Event:
     topic: str
     data: Json = None
     cursor: str | None = None
+    cloudevent: Mapping[str, Any] | None = None
 
     @property
     def at(self) -> datetime:
@@ -55,7 +58,16 @@ class Event:
             topic=frame["topic"],
             data=event.get("data"),
             cursor=frame.get("cursor"),
+            cloudevent=attributes if isinstance(attributes := event.get("cloudevent"), dict) else None,
         )
+
+    def to_cloudevent(self) -> dict[str, Any]:
+        """This event as a CloudEvent 1.0 in the JSON format (structured mode), a dict.
+
+        One that was published as a CloudEvent has its attributes; of another, ``source`` is the publisher.
+        ``hubtopic``, ``hubcursor``, ``hubtime`` and ``hubpublisher`` are the hub's word in any case.
+        """
+        return _cloudevents.render(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +180,8 @@ class NewEvent:
 
     ``id`` (1-128 printable ASCII characters) makes publishing it again harmless for a day; None: one is made up.
     ``durable=False`` skips the log: for what only matters now. ``ttl``: seconds after which it is no longer read back.
-    ``exclude``: client ids that do not get it.
+    ``exclude``: client ids that do not get it. ``cloudevent``: the attributes of a CloudEvent that have no other place
+    here (see ``from_cloudevent``).
     """
 
     type: str
@@ -180,6 +193,25 @@ class NewEvent:
     durable: bool = True
     ttl: float | None = None
     exclude: Iterable[str] = ()
+    cloudevent: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_cloudevent(
+        cls,
+        event: Mapping[str, Any],
+        *,
+        users: Iterable[str] = (),
+        topics: Iterable[str] = (),
+        all: bool = False,
+        durable: bool = True,
+        ttl: float | None = None,
+    ) -> NewEvent:
+        """A CloudEvent 1.0 in the JSON format (``data`` may be bytes) to these targets.
+
+        Its id, type and data are the event's, its other attributes are kept. Raises ValueError for what is none.
+        """
+        id, type, data, attributes = _cloudevents.take_apart(event)
+        return cls(type, data, users, topics, all, id, durable, ttl, cloudevent=attributes)
 
     def with_id(self) -> NewEvent:
         """The same, with an id."""
@@ -198,6 +230,8 @@ class NewEvent:
             body["ttl"] = self.ttl
         if exclude := names(self.exclude):
             body["exclude"] = exclude
+        if self.cloudevent is not None:
+            body["cloudevent"] = dict(self.cloudevent)
         return body
 
 
