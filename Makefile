@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What the Python tests need of Node's world: the OpenID provider that they log in at, AsyncAPI's parser.
+NODE_TESTS := $(patsubst %,tests/%/node_modules/.installed,identity/provider transports/asyncapi)
 
 .PHONY: help run test check unit js autobahn soak bench bench-short screenshot clean
 
@@ -24,7 +26,7 @@ check: $(VENV)/.test ## Format, lint, types, and the arrows between modules
 js: clients/js/node_modules/.installed ## Check and test the browser client
 	cd clients/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent check && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
 
-unit: $(VENV)/.test tests/identity/provider/node_modules/.installed ## The Python tests, with real processes, sockets and Chromium
+unit: $(VENV)/.test $(NODE_TESTS) ## The Python tests, with real processes, sockets and Chromium
 	@$(BIN)/python tests/install_chromium.py
 	$(BIN)/python -m pytest
 
@@ -44,7 +46,7 @@ screenshot: $(VENV)/.test ## Make docs/console.png from the running page
 	$(BIN)/python -m tests.browser.screenshot
 
 clean: ## Remove what make installed (not ./data)
-	rm -rf $(VENV) clients/js/node_modules benchmarks/node_modules tests/identity/provider/node_modules
+	rm -rf $(VENV) clients/js/node_modules benchmarks/node_modules $(dir $(NODE_TESTS))
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -86,8 +88,8 @@ clients/js/node_modules/.installed: clients/js/package.json | $(VENV)/.test
 	@cd clients/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
 	@touch $@
 
-tests/identity/provider/node_modules/.installed: tests/identity/provider/package.json | $(VENV)/.test
-	@echo "Installing the OpenID provider that the tests log in at ..."
+$(NODE_TESTS): %/node_modules/.installed: %/package.json | $(VENV)/.test
+	@echo "Installing what the tests need in $* ..."
 	@cd $(@D)/.. && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
 	@touch $@
 

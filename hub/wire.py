@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -298,6 +298,7 @@ class Ping(_Request):
 
 
 Request = Subscribe | Unsubscribe | Publish | Ack | Auth | Ping
+REQUESTS: tuple[type[Request], ...] = get_args(Request)
 
 _requests: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 _refs: TypeAdapter[Any] = TypeAdapter(dict[str, Any])

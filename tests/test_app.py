@@ -25,6 +25,7 @@ OPEN = {
     "GET /v1/ws",  # Says that it is for WebSockets.
     "GET /",
     "GET /docs",
+    "GET /asyncapi.json",
     "GET /openapi.json",
     "HEAD /openapi.json",
     "MOUNT /docs/assets",
@@ -124,7 +125,7 @@ def test_the_document_is_openapi(app: FastAPI) -> None:
 
 def test_the_document_tells_of_every_route(app: FastAPI) -> None:
     document = app.openapi()
-    undocumented = {"/", "/docs", "/openapi.json"}
+    undocumented = {"/", "/docs", "/openapi.json", "/asyncapi.json"}
     for method, path in routes(app):
         if method not in ("WS", "MOUNT") and path not in undocumented:
             assert method.lower() in document["paths"][path.replace(":path}", "}")], (method, path)

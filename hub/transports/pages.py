@@ -1,4 +1,5 @@
-"""What a browser is served: the console at ``/``, the browser client at ``/client/``, the API's page at ``/docs``.
+"""What a browser is served: the console at ``/``, the browser client at ``/client/``, the API's page at ``/docs``,
+the stream's document at ``/asyncapi.json``.
 
 All of it from this machine: nothing is fetched from elsewhere.
 """
@@ -9,8 +10,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
+
+from hub.transports import asyncapi
 
 _CONSOLE = Path(__file__).parent.parent / "console"
 
@@ -31,6 +34,10 @@ def install(app: FastAPI) -> None:
             swagger_css_url="/docs/assets/swagger-ui.css",
             swagger_favicon_url="/docs/assets/favicon-32x32.png",
         )
+
+    @app.get("/asyncapi.json", include_in_schema=False)
+    async def stream_document() -> JSONResponse:
+        return JSONResponse(asyncapi.document(app.version))
 
     app.mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")]))
     app.mount("/client", StaticFiles(directory=_client_directory()))

@@ -1,0 +1,184 @@
+"""The AsyncAPI 3 document of the live stream: every frame, in both directions, from the models that the code goes by.
+
+``/asyncapi.json`` is to the stream what ``/openapi.json`` is to the calls. In the words of the specification
+(asyncapi.com/docs/reference/specification/v3.0.0) the hub is the application: it *sends* what a client receives. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from hub import frame_models, wire
+from hub.errors import TABLE
+from hub.transports import door
+
+_SCHEMA = "#/components/schemas/{model}"
+_EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
+    frame_models.Welcome: {
+        "type": "welcome",
+        "protocol": "hub.v1",
+        "connection": "c_8Zk2nQ",
+        "client": "tab-7f3a91c2",
+        "user": "alice",
+        "topics": ["all", "user:alice"],
+        "cursor": "9f2c41d07a13:41",
+        "expires": 1790000000.0,
+    },
+    frame_models.Event: {
+        "type": "event",
+        "cursor": "9f2c41d07a13:42",
+        "topic": "user:alice",
+        "event": {
+            "id": "order-7-paid",
+            "type": "order.paid",
+            "source": "service:shop",
+            "time": "2026-11-24T08:30:00.000Z",
+            "data": {"order": 7},
+        },
+    },
+    frame_models.CursorMoved: {"type": "cursor", "cursor": "9f2c41d07a13:57"},
+    frame_models.Reset: {"type": "reset", "reason": "truncated", "cursor": "9f2c41d07a13:40"},
+    frame_models.PresenceState: {"type": "presence", "topic": "room:1", "action": "state", "users": ["alice", "bob"]},
+    frame_models.PresenceChange: {"type": "presence", "topic": "room:1", "action": "join", "user": "carol"},
+    frame_models.Ok: {"type": "ok", "ref": 1, "topics": ["all", "room:1", "user:alice"], "cursor": "9f2c41d07a13:57"},
+    frame_models.Error: {"type": "error", "ref": 2, "code": "forbidden", "detail": "user:alice may not publish 'all'."},
+    wire.Subscribe: {"type": "subscribe", "ref": 1, "topics": ["room:1"]},
+    wire.Unsubscribe: {"type": "unsubscribe", "ref": 2, "topics": ["room:1"]},
+    wire.Publish: {
+        "type": "publish",
+        "ref": 3,
+        "event": {"type": "typing", "to": {"topics": ["room:1"]}, "durable": False},
+    },
+    wire.Ack: {"type": "ack", "cursor": "9f2c41d07a13:57"},
+    wire.Auth: {"type": "auth", "ref": 4, "token": "eyJ..."},
+    wire.Ping: {"type": "ping", "ref": 5},
+}
+_ANSWERED = (wire.Subscribe, wire.Unsubscribe, wire.Publish, wire.Auth, wire.Ping)
+
+
+@cache
+def document(version: str) -> dict[str, Any]:
+    """The document of a hub of that version."""
+    from_hub, from_client = frame_models.FROM_HUB, wire.REQUESTS
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in (*from_hub, *from_client)], ref_template=_SCHEMA
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Notification hub: the live stream",
+            "version": version,
+            "description": "One WebSocket for all of a user's events: live, in order, once. Frames are JSON text, one "
+            "object each, told apart by `type`. Unknown types and fields are to be ignored.\n\n" + _close_codes(),
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"hub": {"host": "127.0.0.1:8000", "protocol": "ws", "description": "`wss` behind a TLS proxy."}},
+        "channels": {
+            "stream": {
+                "address": door.PATH,
+                "title": "The stream of one connection",
+                "description": "`user:<id>`, `all` and the topics of the token are followed without asking. With "
+                "`after`, what was missed comes first.",
+                "messages": {_name(model): {"$ref": _message(model)} for model in (*from_hub, *from_client)},
+                "bindings": {"ws": _handshake()},
+            }
+        },
+        "operations": {
+            "tell": _operation("send", "What the hub tells a client.", from_hub),
+            "ask": _operation(
+                "receive", "What a client asks for; answered by the `ok` or `error` of its `ref`.", _ANSWERED
+            )
+            | {
+                "reply": {
+                    "channel": {"$ref": "#/channels/stream"},
+                    "messages": _channel_messages((frame_models.Ok, frame_models.Error)),
+                }
+            },
+            "acknowledge": _operation("receive", "How far a client is. There is no answer.", (wire.Ack,)),
+        },
+        "components": {
+            "messages": {_name(model): _describe(model) for model in (*from_hub, *from_client)},
+            "schemas": schemas["$defs"],
+            "securitySchemes": _security(),
+        },
+    }
+
+
+def _name(model: type[BaseModel]) -> str:
+    return model.__name__[0].lower() + model.__name__[1:]
+
+
+def _message(model: type[BaseModel]) -> str:
+    return f"#/components/messages/{_name(model)}"
+
+
+def _describe(model: type[BaseModel]) -> dict[str, Any]:
+    words = (model.__doc__ or "").strip()
+    return {
+        "name": _name(model),
+        "title": model.__name__,
+        "summary": words.split("\n")[0],
+        "payload": {"$ref": _SCHEMA.format(model=model.__name__)},
+        "examples": [{"payload": _EXAMPLES[model]}],
+    }
+
+
+def _operation(action: str, summary: str, models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": "#/channels/stream"},
+        "summary": summary,
+        "messages": _channel_messages(models),
+        "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in _security()],
+    }
+
+
+def _channel_messages(models: Iterable[type[BaseModel]]) -> list[dict[str, str]]:
+    return [{"$ref": f"#/channels/stream/messages/{_name(model)}"} for model in models]
+
+
+def _handshake() -> dict[str, Any]:
+    text = {"type": "string"}
+    query = {
+        "token": text | {"description": "An access token; rather give a ticket, since URLs are kept in histories."},
+        "ticket": text | {"description": "Of `POST /v1/auth/ticket`: good once, for 30 seconds."},
+        "topics": text | {"description": "Topics to follow besides, comma-separated."},
+        "after": text
+        | {"description": "A cursor: what came after it is sent first. `earliest`: all that is retained."},
+        "client": text
+        | {"description": "A name for this client that it keeps over reconnects: 8-64 of A-Z a-z 0-9 _ -."},
+    }
+    headers = {
+        "Sec-WebSocket-Protocol": text | {"description": "`hub.v1, bearer.<token>`: the token without a URL."},
+        "Authorization": text | {"description": "`Bearer <token>`, from other programs than browsers."},
+    }
+    return {
+        "method": "GET",
+        "query": {"type": "object", "properties": query},
+        "headers": {"type": "object", "properties": headers},
+        "bindingVersion": "0.1.0",
+    }
+
+
+def _security() -> dict[str, Any]:
+    words = (
+        "One of: query, subprotocol, Authorization header. A bad one is accepted and closed with 1008 and the reason."
+    )
+    return {
+        "query": {"type": "httpApiKey", "name": "token", "in": "query", "description": words},
+        "header": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": words},
+    }
+
+
+def _close_codes() -> str:
+    codes: dict[int, list[str]] = {}
+    for kind in TABLE.values():
+        codes.setdefault(kind.close, []).append(f"`{kind.code}`")
+    rows = [f"| {code} | {', '.join(names)} |" for code, names in sorted(codes.items())]
+    return "\n".join(("How a connection ends:", "", "| close code | reasons |", "|---|---|", *rows))
