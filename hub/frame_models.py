@@ -2,7 +2,7 @@
 
 The hub does not write its frames with them: ``hub.wire`` does, by hand, since an event is encoded once. A test drives
 a real hub through every one of them and holds it to these models. What a client sends is in ``hub.wire``, where the hub
-reads it. Knows no other module.
+reads it, and the parts of an event that are kept as they were published in ``hub.publication``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, JsonValue
+
+from hub.publication import Display
 
 Cursor = Annotated[str, Field(description="A place in the log; opaque. Give it back as `after` to go on from there.")]
 Ref = Annotated[int | str, Field(description="The `ref` of the request.")]
@@ -22,6 +24,13 @@ class EventObject(BaseModel):
     type: str
     source: Annotated[str, Field(description="The publisher as the hub knows it: `user:<id>` or `service:<id>`.")]
     time: Annotated[str, Field(description="When the hub took it: RFC 3339, UTC, milliseconds.")]
+    expires: Annotated[str | None, Field(description="When it ends (RFC 3339): nobody is sent it afterwards.")] = None
+    collapse_key: Annotated[
+        str | None,
+        Field(description="In an inbox, it takes the place of the unread one of its topic with the same key."),
+    ] = None
+    priority: Literal["low", "normal", "high"] | None = None
+    display: Annotated[Display | None, Field(description="How it is shown to people.")] = None
     data: JsonValue
 
 

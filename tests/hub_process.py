@@ -150,7 +150,7 @@ class HubProcess:
 
     def publish(self, type: str = "test", data: Any = None, **to: Any) -> dict[str, Any]:
         """Publish as the administrator: ``publish("x", 1, users=["alice"])``; the receipt."""
-        extra = {name: to.pop(name) for name in ("id", "durable", "ttl", "exclude") if name in to}
+        extra = {name: to.pop(name) for name in list(to) if name not in ("users", "topics", "all")}
         receipt: dict[str, Any] = self.call("POST", "/v1/events", json={"type": type, "data": data, "to": to} | extra)
         return receipt
 

@@ -140,8 +140,12 @@ async def test_a_real_hub_says_and_takes_every_message(hub: HubProcess, document
             await carol.next("presenceState")
             assert await alice.next("presenceChange")
         assert (await alice.next("presenceChange"))["action"] == "leave"
-        hub.publish("order.paid", {"order": 7}, users=["alice"], id="order-7-paid")
-        assert "cursor" in await alice.next("event")
+        shown = {"collapse_key": "order-7", "priority": "high", "display": {"title": "Paid", "url": "/orders/7"}}
+        hub.publish("order.paid", {"order": 7}, users=["alice"], id="order-7-paid", ttl=600, **shown)
+        event = await alice.next("event")
+        assert "cursor" in event
+        assert event["event"]["expires"]
+        assert shown.items() <= event["event"].items()
         await alice.say("publish", echo=True)
         # Which of the two comes first is not promised.
         answers = [await alice.next("event", "ok") for _ in range(2)]
