@@ -1,4 +1,5 @@
-"""The nouns of the hub: values that do not change, that every other module may know, and that know only errors.
+"""The nouns of the hub: values that do not change, that every other module may know, and that know only tenancy and
+errors. Topics and subjects are names in full: see ``hub.tenancy``.
 
 Those that an event passes through are named tuples, which are made in a third of the time of a frozen dataclass.
 
@@ -15,12 +16,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, NamedTuple, NewType
 
+from hub import tenancy
 from hub.errors import HubError
 
 Topic = NewType("Topic", str)
+"""The name of a topic, in full."""
 
 ALL = Topic("all")
-"""The topic of everybody."""
+"""The topic of everybody; of everybody of a tenant: ``all_of``."""
 
 _TOPIC = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_.@+/=|~-]+(?::[A-Za-z0-9_.@+/=|~-]+)*")
 _SUBJECT = re.compile(r"[A-Za-z0-9_.@+/=|~-]{1,128}")
@@ -28,28 +31,33 @@ _CLIENT = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 @lru_cache(maxsize=16384)  # Publishers name the same ones again and again.
-def topic(name: str) -> Topic:
-    """Check a topic name; raises ``topic_invalid``."""
+def topic(name: str, tenant: str = tenancy.DEFAULT) -> Topic:
+    """A topic as somebody of a tenant names it, checked, in full; raises ``topic_invalid``."""
     if not _TOPIC.fullmatch(name):
         raise HubError(
             "topic_invalid",
             f"{name[:60]!r} is not a topic name: 1-200 characters, segments of A-Z a-z 0-9 _ . @ + / = | ~ - "
             "joined by ':'.",
         )
-    return Topic(name)
+    return Topic(tenancy.join(tenant, name))
+
+
+def all_of(tenant: str) -> Topic:
+    """The topic of everybody of a tenant."""
+    return Topic(tenancy.join(tenant, ALL))
 
 
 def is_subject(name: str) -> bool:
-    """Whether this may be the id of a user or a service (one topic segment, at most 128 characters)."""
+    """Whether this may be the local id of a user or a service (one topic segment, at most 128 characters)."""
     return _SUBJECT.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=16384)
-def user_topic(user: str) -> Topic:
-    """A user's own topic; raises ``topic_invalid`` if that is not a user id."""
+def user_topic(user: str, tenant: str = tenancy.DEFAULT) -> Topic:
+    """The own topic of a user whom somebody of a tenant names; raises ``topic_invalid`` if that is not a user id."""
     if not is_subject(user):
         raise HubError("topic_invalid", f"{user[:60]!r} is not a user id.")
-    return Topic(f"user:{user}")
+    return Topic(tenancy.join(tenant, f"user:{user}"))
 
 
 def timestamp(time: float) -> str:
@@ -96,7 +104,8 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """Topic patterns that a principal may subscribe and publish to; see ``policy`` for what they match."""
+    """Topic patterns that a principal may subscribe and publish to; see ``policy`` for what they match. Local names:
+    they reach no further than the principal's own tenant."""
 
     subscribe: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
@@ -106,7 +115,8 @@ class Grants:
 class Principal:
     """Who a token speaks for, and what they may do until it expires.
 
-    ``session`` names the login that the token came from; ending that login ends every connection with it.
+    ``session`` names the login that the token came from; ending that login ends every connection with it. ``subject``,
+    ``session`` and ``topics`` are names in full.
     """
 
     subject: str
@@ -124,9 +134,24 @@ class Principal:
         return None if self.expires_at == math.inf else self.expires_at
 
     @property
+    def tenant(self) -> str:
+        """Whose they are; empty: the default tenant's."""
+        return tenancy.tenant_of(self.subject)
+
+    @property
+    def name(self) -> str:
+        """The subject as people see it: its local name."""
+        return tenancy.local(self.subject)
+
+    @property
     def source(self) -> str:
+        """Who they are, kind included, in full; no two principals have the same."""
+        return tenancy.join(self.tenant, self.shown_source)
+
+    @property
+    def shown_source(self) -> str:
         """The publisher's name in events: ``user:<id>`` or ``service:<id>``. No client can choose it."""
-        return f"{self.kind}:{self.subject}"
+        return f"{self.kind}:{self.name}"
 
 
 class Draft(NamedTuple):

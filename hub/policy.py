@@ -1,8 +1,8 @@
-"""May this principal do that? One pure function, deny by default.
+"""May this principal do that? One pure function, deny by default. Nobody reaches beyond their tenant, by no right.
 
 Patterns are topic names in which a whole segment may be ``*``: it stands for exactly one segment, or, as the last
 one, for one or more. The reserved topics (``all``, ``user:…``) are matched only by a pattern that names them
-(``all``, ``user:*``): a bare ``*`` opens every ordinary topic and nobody's private one.
+(``all``, ``user:*``): a bare ``*`` opens every ordinary topic and nobody's private one. Both are local names.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 
+from hub import tenancy
 from hub.errors import HubError
-from hub.model import ALL, Principal, Topic, is_subject, topic
+from hub.model import ALL, Principal, Topic, all_of, is_subject, topic
 
 
 class Action(StrEnum):
@@ -30,36 +31,41 @@ class Action(StrEnum):
 
 
 def may(principal: Principal, action: Action, name: Topic) -> bool:
-    """Whether ``principal`` may do ``action`` on the topic ``name``; docs/grants.md is its truth table.
+    """Whether ``principal`` may do ``action`` on the topic ``name`` (in full); docs/grants.md is its truth table.
 
-    A user always reads ``all`` and their own ``user:<id>``, and the topics their token subscribes by itself; an
+    Nobody does anything with a topic of another tenant. Of their own tenant's, a user always reads ``all`` and their own ``user:<id>``, and the topics their token subscribes by itself; an
     administrator does anything; otherwise a granted pattern must match. To receive a topic, to read its history and to
     see who is in it are one right: a cursor brings the past, and presence comes with the stream.
     """
+    tenant, local = tenancy.split(name)
+    if tenant != principal.tenant:
+        return False
     if principal.admin:
         return True
     if action is Action.PUBLISH:
-        return _any_matches(principal.grants.publish, name)
-    return name in automatic_topics(principal) or _any_matches(principal.grants.subscribe, name)
+        return _any_matches(principal.grants.publish, local)
+    return name in automatic_topics(principal) or _any_matches(principal.grants.subscribe, local)
 
 
 def require(principal: Principal, action: Action, names: Iterable[Topic]) -> None:
     """Raise ``forbidden``, naming the first topic that is not allowed."""
     for name in names:
         if not may(principal, action, name):
-            raise HubError("forbidden", f"{principal.source} may not {action} {name!r}.", topic=name)
+            local = tenancy.local(name)
+            raise HubError("forbidden", f"{principal.shown_source} may not {action} {local!r}.", topic=local)
 
 
 def automatic_topics(principal: Principal) -> tuple[Topic, ...]:
     """What a connection is subscribed to without asking. A service has no inbox, so only its token's topics."""
     if principal.kind == "service":
         return principal.topics
-    own = (Topic(f"user:{principal.subject}"), ALL)
+    tenant, name = tenancy.split(principal.subject)
+    own = (Topic(tenancy.join(tenant, f"user:{name}")), all_of(tenant))
     return own + tuple(name for name in principal.topics if name not in own)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether the pattern covers the topic name."""
+    """Whether the pattern covers the topic of this local name."""
     if is_reserved(name) and not is_reserved(pattern):
         return False
     return _compiled(pattern).fullmatch(name) is not None
@@ -80,14 +86,14 @@ def check_pattern(pattern: str) -> str:
 
 
 def expand(pattern: str, subject: str) -> str:
-    """Put the principal's id in the place of ``{sub}``: ``user:{sub}:*`` for alice is ``user:alice:*``."""
+    """Put a local id in the place of ``{sub}``: ``user:{sub}:*`` for alice is ``user:alice:*``."""
     if not is_subject(subject):
         raise HubError("topic_invalid", f"{subject[:60]!r} is not a user id.")
     return pattern.replace("{sub}", subject)
 
 
 def is_reserved(name: str) -> bool:
-    """Whether the topic, or the pattern, is one of those that a bare ``*`` does not open."""
+    """Whether the topic (its local name), or the pattern, is one of those that a bare ``*`` does not open."""
     return name == ALL or name == "user" or name.startswith("user:")
 
 
