@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from hub import tenancy
 from hub.model import Cursor, Entry, Page, Topic
 
 if TYPE_CHECKING:
@@ -47,4 +48,8 @@ def _encode(hub: Hub, page: Page, topics: frozenset[Topic], reset: bool) -> byte
 
 def _event(cursor: Cursor, entry: Entry, topics: frozenset[Topic]) -> bytes:
     topic = next(name for name in entry.topics if name in topics)
-    return b'{"cursor":"%b","topic":"%b","event":%b}' % (str(cursor).encode(), topic.encode(), entry.body)
+    return b'{"cursor":"%b","topic":"%b","event":%b}' % (
+        str(cursor).encode(),
+        tenancy.local(topic).encode(),
+        entry.body,
+    )

@@ -278,7 +278,7 @@ class Hub:
         Raises ``subject_mismatch``.
         """
         if principal.source != session.principal.source:
-            raise HubError("subject_mismatch", f"The connection speaks for {session.principal.source}.")
+            raise HubError("subject_mismatch", f"The connection speaks for {session.principal.shown_source}.")
         lost = [topic for topic in session.topics if not policy.may(principal, Action.SUBSCRIBE, topic)]
         self.unsubscribe(session, lost)
         session.principal = principal

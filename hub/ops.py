@@ -16,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
+from hub import tenancy
 from hub.errors import HubError
 from hub.hub import Hub
 from hub.transports.credentials import Authenticate, admit, from_headers, only_token
@@ -71,8 +72,11 @@ def router(
     async def metrics(request: Request) -> Response:
         token = only_token(from_headers(request.headers.getlist("authorization")))
         static = scraper is not None and secrets.compare_digest(token.encode(), scraper)
-        if not static and not (await admit(authenticate, token)).admin:
-            raise HubError("forbidden", "Metrics are for administrators and holders of the metrics_token.")
+        if not static:
+            caller = await admit(authenticate, token)
+            # They count over all tenants: they are the operator's.
+            if not caller.admin or caller.tenant != tenancy.DEFAULT:
+                raise HubError("forbidden", "Metrics are for operators and holders of the metrics_token.")
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes

@@ -33,9 +33,10 @@ class Action(StrEnum):
 def may(principal: Principal, action: Action, name: Topic) -> bool:
     """Whether ``principal`` may do ``action`` on the topic ``name`` (in full); docs/grants.md is its truth table.
 
-    Nobody does anything with a topic of another tenant. Of their own tenant's, a user always reads ``all`` and their own ``user:<id>``, and the topics their token subscribes by itself; an
-    administrator does anything; otherwise a granted pattern must match. To receive a topic, to read its history and to
-    see who is in it are one right: a cursor brings the past, and presence comes with the stream.
+    Nobody does anything with a topic of another tenant. Of their own tenant's, a user always reads ``all`` and their
+    own ``user:<id>``, and the topics their token subscribes by itself; an administrator does anything; otherwise a
+    granted pattern must match. To receive a topic, to read its history and to see who is in it are one right: a cursor
+    brings the past, and presence comes with the stream.
     """
     tenant, local = tenancy.split(name)
     if tenant != principal.tenant:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
-from hub import policy
+from hub import policy, tenancy
 from hub.model import Principal, Topic
 
 _Seat = tuple[Topic, str]
@@ -45,7 +45,8 @@ class Presence:
 
     def is_on(self, topic: Topic) -> bool:
         """Whether the members of this topic see each other."""
-        return any(policy.matches(pattern, topic) for pattern in self._patterns)
+        name = tenancy.local(topic)
+        return any(policy.matches(pattern, name) for pattern in self._patterns)
 
     def join(self, principal: Principal, topic: Topic) -> None:
         """One more connection of the principal is in the topic. Services are not people and are not told of."""

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from hub import cloud_attributes, policy
 from hub.errors import HubError
 from hub.ids import random_id
-from hub.model import ALL, Draft, Principal, Topic, client_id, timestamp, topic, user_topic
+from hub.model import Draft, Principal, Topic, all_of, client_id, timestamp, topic, user_topic
 
 MAX_TARGETS = 10_000
 """Targets of one request, all its events together: each is a row in the log."""
@@ -84,7 +84,7 @@ def make_draft(
     Raises ``forbidden`` for a target that the publisher's grants do not cover, ``topic_invalid``, ``event_invalid``,
     ``client_invalid``, and ``event_too_large`` if the event's JSON is over ``max_bytes``.
     """
-    targets = _targets(said.to)
+    targets = _targets(said.to, publisher.tenant)
     policy.require(publisher, policy.Action.PUBLISH, targets)
     if said.type.startswith(RESERVED):
         raise HubError("event_invalid", f"type: those that begin with {RESERVED!r} are the hub's own.")
@@ -94,7 +94,7 @@ def make_draft(
     body = b'{"id":%b,"type":%b,"source":"%b","time":"%b",%b"data":%b}' % (
         to_json(event_id) if named else b'"%b"' % event_id.encode(),
         to_json(said.type),
-        publisher.source.encode(),
+        publisher.shown_source.encode(),
         timestamp(now).encode(),
         _encode_extras(said, now),
         _encode_data(said.data),
@@ -124,7 +124,7 @@ def make_own(kind: str, data: dict[str, JsonValue], source: Principal, to: Topic
     body = b'{"id":"%b","type":%b,"source":"%b","time":"%b","data":%b}' % (
         event_id.encode(),
         to_json(RESERVED + kind),
-        source.source.encode(),
+        source.shown_source.encode(),
         timestamp(now).encode(),
         to_json(data),
     )
@@ -166,12 +166,12 @@ def _encode_data(data: JsonValue) -> bytes:
     return encoded
 
 
-def _targets(to: Target) -> tuple[Topic, ...]:
-    names = [user_topic(user) for user in to.users]
+def _targets(to: Target, tenant: str) -> tuple[Topic, ...]:
+    names = [user_topic(user, tenant) for user in to.users]
     if to.topics:
-        names += [topic(name) for name in to.topics]
+        names += [topic(name, tenant) for name in to.topics]
     if to.all:
-        names.append(ALL)
+        names.append(all_of(tenant))
     if not names:
         raise HubError("event_invalid", "to: name at least one of users, topics, all.")
     return tuple(dict.fromkeys(names)) if len(names) > 1 else (names[0],)

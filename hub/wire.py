@@ -1,7 +1,8 @@
 """The codec of the stream: frames of ``hub.v1`` to bytes and back. Pure, and it encodes an event once.
 
 An event's object is encoded when it is published and kept as bytes from then on: in the log, and in the frame that
-every receiver shares. See docs/protocol.md, section 3. Knows only model and errors.
+every receiver shares. See docs/protocol.md, section 3. It is given names in full and
+writes local ones. Knows only tenancy, model and errors.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from hub import tenancy
 from hub.errors import HubError
 from hub.model import Cursor, Entry, Receipt, Topic, timestamp
 from hub.publication import Publication
@@ -163,14 +165,14 @@ def event_frame(epoch: str, topic: Topic, entry: Entry) -> Frame:
     """A durable event of the log ``epoch``, as the subscribers of ``topic`` get it."""
     return Frame(
         b'{"type":"event","cursor":"%b:%d","topic":"%b","event":%b}'
-        % (epoch.encode(), entry.seq, topic.encode(), entry.body),
+        % (epoch.encode(), entry.seq, tenancy.local(topic).encode(), entry.body),
         Kind.EVENTS,
     )
 
 
 def ephemeral_frame(topic: Topic, body: bytes) -> Frame:
     """An ephemeral event: no cursor."""
-    return Frame(b'{"type":"event","topic":"%b","event":%b}' % (topic.encode(), body), Kind.EPHEMERAL)
+    return Frame(b'{"type":"event","topic":"%b","event":%b}' % (tenancy.local(topic).encode(), body), Kind.EPHEMERAL)
 
 
 def welcome(
@@ -182,8 +184,8 @@ def welcome(
         protocol=PROTOCOL,
         connection=connection,
         client=client,
-        user=user,
-        topics=sorted(topics),
+        user=tenancy.local(user),
+        topics=shown(topics),
         cursor=str(cursor),
         expires=expires,
     )
@@ -201,13 +203,19 @@ def reset(reason: ResetReason, cursor: Cursor) -> Frame:
 
 def presence_state(topic: Topic, users: Iterable[str]) -> Frame:
     """Who is in a topic now; replaces what the receiver knew."""
-    return _frame(type="presence", topic=topic, action="state", users=sorted(users))
+    return _frame(type="presence", topic=tenancy.local(topic), action="state", users=shown(users))
 
 
 def presence_change(topic: Topic, user: str, joined: bool) -> Frame:
     """Somebody came or left."""
-    fields = {"type": "presence", "topic": topic, "action": "join" if joined else "leave", "user": user}
+    action = "join" if joined else "leave"
+    fields = {"type": "presence", "topic": tenancy.local(topic), "action": action, "user": tenancy.local(user)}
     return Frame(to_json(fields), Kind.PRESENCE)
+
+
+def shown(names: Iterable[str]) -> list[str]:
+    """Topics or users as people see them, in order."""
+    return sorted(tenancy.local(name) for name in names)
 
 
 def ok(ref: Ref, **fields: Any) -> Frame:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.model import Grants, Principal, topic
+from hub import tenancy
+from hub.model import Grants, Principal, Topic, topic
 from hub.policy import Action, expand, matches, may
 
 PAGE = (Path(__file__).parent.parent / "docs" / "grants.md").read_text()
@@ -24,22 +25,34 @@ def test_patterns(pattern: str, name: str, matched: str) -> None:
     assert matches(expand(pattern, "alice"), topic(name)) is (matched == "yes")
 
 
+def of(said: str) -> tuple[str, str]:
+    """``user of acme``: what, and which tenant's."""
+    what, _, tenant = said.partition(" of ")
+    return what, tenant
+
+
+def in_full(said: str) -> Topic:
+    name, tenant = of(said)
+    return topic(name, tenant)
+
+
 @pytest.mark.parametrize(("caller", "granted", "action", "name", "allowed"), table("caller"))
 def test_rights(caller: str, granted: str, action: str, name: str, allowed: str) -> None:
+    kind, tenant = of(caller)
     rights = dict(re.findall(r"(subscribe|publish|topics) (\S+)", granted))
     principal = Principal(
-        subject="alice",
-        kind="service" if caller == "service" else "user",
+        subject=tenancy.join(tenant, "alice"),
+        kind="service" if kind == "service" else "user",
         session="s",
         expires_at=0,
-        admin=caller == "admin",
+        admin=kind == "admin",
         grants=Grants(
             tuple(rights[key] for key in ("subscribe",) if key in rights),
             tuple(rights[key] for key in ("publish",) if key in rights),
         ),
-        topics=tuple(topic(rights[key]) for key in ("topics",) if key in rights),
+        topics=tuple(topic(rights[key], tenant) for key in ("topics",) if key in rights),
     )
-    assert may(principal, Action[action.upper()], topic(name)) is (allowed == "yes")
+    assert may(principal, Action[action.upper()], in_full(name)) is (allowed == "yes")
 
 
 def test_every_action_is_in_the_table() -> None:

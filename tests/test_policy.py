@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub import tenancy
 from hub.errors import HubError
 from hub.model import Grants, Principal, Topic, topic
 from hub.policy import Action, automatic_topics, check_pattern, expand, matches, may, require
@@ -140,3 +141,34 @@ def test_the_subject_is_put_in() -> None:
         with pytest.raises(HubError, match="topic_invalid"):
             expand("user:{sub}:*", hostile)
     assert topic(expand("room:{sub}", "alice")) == "room:alice"
+
+
+_tenant = st.sampled_from(["", "acme", "globex"])
+_any_name = st.one_of(_name, _segment.map("user:{}".format), st.just("all"))
+
+
+@given(_tenant, _tenant, _any_name, _name, st.booleans(), st.sampled_from(["user", "service"]), st.sampled_from(Action))
+def test_no_right_reaches_another_tenant(
+    mine: str, theirs: str, name: str, other: str, admin: bool, kind: str, action: Action
+) -> None:
+    own = Principal(
+        subject=tenancy.join(mine, "alice"),
+        kind="user" if kind == "user" else "service",
+        session="s",
+        expires_at=0,
+        admin=admin,
+        grants=Grants(("*", "*:*", "all", "user:*", name, other), ("*", "*:*", "all", "user:*", name, other)),
+        topics=(topic(name, mine), topic(other, mine)),
+    )
+    assert may(own, action, topic(name, mine))
+    if mine != theirs:
+        assert not may(own, action, topic(name, theirs))
+    assert all(tenancy.tenant_of(each) == mine for each in automatic_topics(own))
+
+
+def test_a_refusal_says_local_names() -> None:
+    stranger = Principal(subject="acme#alice", kind="user", session="s", expires_at=0)
+    with pytest.raises(HubError) as refused:
+        require(stranger, Action.SUBSCRIBE, [topic("orders:8", "acme")])
+    assert "#" not in str(refused.value)
+    assert "acme" not in f"{refused.value} {refused.value.extra}"

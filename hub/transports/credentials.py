@@ -7,10 +7,11 @@ The transports are handed an ``Authenticate`` by the composition root; how token
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import HTTPConnection
 
+from hub import tenancy
 from hub.errors import HubError, NotYet
 from hub.model import Principal
 
@@ -55,6 +56,29 @@ def administrator(principal: PrincipalDependency) -> PrincipalDependency:
         return caller
 
     return admin
+
+
+def realm(principal: PrincipalDependency) -> Callable[..., Awaitable[str]]:
+    """A dependency for routes that only administrators may call: the tenant that the call is about.
+
+    It is the caller's own. Administrators of the default tenant are the operators of the hub, who may name another;
+    who does so without being one is told ``forbidden``, whether there is such a tenant or not.
+    """
+
+    async def tenant(
+        caller: Annotated[Principal, Depends(administrator(principal))],
+        tenant: Annotated[
+            str | None,
+            Query(max_length=tenancy.MAX, description="Which tenant, where that is not one's own: for operators."),
+        ] = None,
+    ) -> str:
+        if tenant is None or tenant == caller.tenant:
+            return caller.tenant
+        if caller.tenant != tenancy.DEFAULT:
+            raise HubError("forbidden", "Only an operator, an administrator without a tenant, may name another one.")
+        return tenancy.check(tenant)
+
+    return tenant
 
 
 def from_headers(values: Iterable[str]) -> list[str]:

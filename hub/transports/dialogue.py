@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from hub import model, wire
+from hub import model, tenancy, wire
 from hub.errors import HubError
 from hub.hub import Hub
 from hub.model import Topic
@@ -36,10 +36,11 @@ class Dialogue:
         hub = self._hub
         match request:
             case wire.Subscribe():
-                hub.subscribe(session, [model.topic(name) for name in request.topics])
+                hub.subscribe(session, [model.topic(name, session.principal.tenant) for name in request.topics])
                 return self._standing(session, request.ref)
             case wire.Unsubscribe():
-                hub.unsubscribe(session, [Topic(name) for name in request.topics])
+                tenant = session.principal.tenant
+                hub.unsubscribe(session, [Topic(tenancy.join(tenant, name)) for name in request.topics])
                 return self._standing(session, request.ref)
             case wire.Publish():
                 exclude = () if request.echo else (session.own_name,)
@@ -47,7 +48,7 @@ class Dialogue:
                 return wire.published(request.ref, receipt, hub.engine.epoch)
             case wire.Auth():
                 hub.renew(session, await admit(self._authenticate, request.token))
-                return wire.ok(request.ref, expires=session.principal.expires, topics=sorted(session.topics))
+                return wire.ok(request.ref, expires=session.principal.expires, topics=wire.shown(session.topics))
             case wire.Ack():
                 session.acked = str(model.Cursor.parse(request.cursor))
                 return None
@@ -57,4 +58,4 @@ class Dialogue:
                 assert_never(request)
 
     def _standing(self, session: Session, ref: wire.Ref) -> wire.Frame:
-        return wire.ok(ref, topics=sorted(session.topics), cursor=str(self._hub.place(session)))
+        return wire.ok(ref, topics=wire.shown(session.topics), cursor=str(self._hub.place(session)))

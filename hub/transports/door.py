@@ -140,7 +140,7 @@ class Door:
             link,
             client=model.client_id(given["client"]) if "client" in given else None,
             address=handshake.address,
-            topics=[model.topic(name) for name in names],
+            topics=[model.topic(name, principal.tenant) for name in names],
             after=given.get("after") or None,
         )
 

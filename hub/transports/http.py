@@ -17,7 +17,7 @@ from hub.model import Draft, Principal, Receipt
 from hub.policy import Action
 from hub.publication import Publication
 from hub.transports import cloudevents
-from hub.transports.credentials import Authenticate, administrator, admit, bearer, from_headers, only_token
+from hub.transports.credentials import Authenticate, admit, bearer, from_headers, only_token, realm
 from hub.transports.problem import UNAUTHORIZED, responses
 
 PUBLISH_PATH = "/v1/events"
@@ -93,7 +93,7 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
     routes = APIRouter(prefix="/v1", tags=["events"])
     principal = bearer(authenticate)
     caller = Annotated[Principal, Depends(principal)]
-    administrators = Annotated[Principal, Depends(administrator(principal))]
+    administered = Annotated[str, Depends(realm(principal))]
 
     @routes.post(
         PUBLISH_PATH.removeprefix("/v1"),
@@ -142,7 +142,7 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait if there is nothing yet.")] = 0,
     ) -> Response:
-        names = list(dict.fromkeys(model.topic(name) for name in topics.split(",") if name))
+        names = list(dict.fromkeys(model.topic(name, reader.tenant) for name in topics.split(",") if name))
         policy.require(reader, Action.HISTORY, names)
         if len(names) > MAX_BATCH:
             raise HubError("too_many_topics")
@@ -162,40 +162,43 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
         responses=responses(*UNAUTHORIZED, "forbidden", "topic_invalid", "not_found"),
     )
     async def presence(topic: str, reader: caller) -> PresenceBody:
-        name = model.topic(topic)
+        name = model.topic(topic, reader.tenant)
         policy.require(reader, Action.PRESENCE, [name])
         if not hub.presence.is_on(name):
             raise HubError(
-                "not_found", f"Presence is not on for {name!r}; the setting presence_topics says where it is."
+                "not_found", f"Presence is not on for {topic!r}; the setting presence_topics says where it is."
             )
-        return PresenceBody(topic=name, users=sorted(hub.engine.members(name)))
+        return PresenceBody(topic=topic, users=wire.shown(hub.engine.members(name)))
 
     @routes.get(
         "/connections",
         tags=["administration"],
         summary="Who is connected to this node",
+        description="Those of one tenant: the caller's own, or the one that an operator names.",
         responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid"),
     )
     async def connections(
-        _: administrators,
+        tenant: administered,
         user: Annotated[str | None, Query(description="Only those of this user or service.")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[ConnectionBody]:
         return [
             ConnectionBody(
                 id=session.id,
-                principal=session.principal.source,
+                principal=session.principal.shown_source,
                 client=session.client,
                 address=session.address,
                 opened=model.timestamp(session.opened_at),
-                topics=sorted(session.topics),
+                topics=wire.shown(session.topics),
                 state=session.outbox.state.value,
                 queued_bytes=session.outbox.queued_bytes,
                 pending_bytes=session.link.pending(),
                 cursor=str(hub.place(session)),
                 acked=session.acked,
             )
-            for session in islice((s for s in hub.registry if user is None or s.user == user), limit)
+            for session in islice(
+                (s for s in hub.registry if s.principal.tenant == tenant and user in (None, s.principal.name)), limit
+            )
         ]
 
     return routes
