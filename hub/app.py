@@ -10,10 +10,9 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.middleware.cors import CORSMiddleware
 
-from hub import data_directory, ops
+from hub import data_directory, engine_choice, ops
 from hub.allowance import PublishRates
 from hub.drain import drain
-from hub.engine.sqlite import SqliteEngine
 from hub.hub import Hub, Limits
 from hub.identity import routes as identity_routes
 from hub.identity.service import Identity
@@ -52,12 +51,7 @@ class Application:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        engine = SqliteEngine(
-            settings.data_dir / "log.db",
-            retention_age=settings.retention_age,
-            retention_bytes=settings.retention_bytes,
-            dedupe_window=settings.dedupe_window,
-        )
+        engine = engine_choice.make(settings)
         limits = Limits(
             max_event_bytes=settings.max_event_bytes,
             max_connections=settings.max_connections,

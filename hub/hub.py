@@ -339,7 +339,7 @@ class Hub:
         if after == "earliest":
             return self.engine.floor, None
         cursor = Cursor.parse(after)
-        if cursor.epoch != self.engine.epoch or cursor.seq > self.engine.head:
+        if cursor.epoch != self.engine.epoch or cursor.seq > self.engine.reach:
             return self.engine.floor, "replaced"
         if cursor.seq < self.engine.floor:
             return self.engine.floor, "truncated"

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -125,6 +125,30 @@ class Settings(BaseModel):
     audit_max_lines: int = Field(1_000_000, ge=1000)
     """Lines of the audit log that are kept; the oldest go first. A million have about 400 MB."""
 
+    engine: Literal["embedded", "nats"] = "embedded"
+    """Who keeps the log: this process, in its data directory; or NATS JetStream, for any number of hubs. See
+    docs/scaling.md."""
+    nats_url: tuple[str, ...] = ()
+    """The NATS servers (``nats://a:4222,nats://b:4222``; ``tls://`` for TLS). The others of a cluster are learned from
+    the one that is reached."""
+    nats_token: SecretStr | None = None
+    """What the servers want to see (their ``authorization { token }``)."""
+    nats_credentials_file: Path | None = None
+    """The same: a ``.creds`` file with a JWT and a seed."""
+    nats_ca_file: Path | None = None
+    """Who signs the servers' certificates (PEM); without it, those whom this machine trusts."""
+    nats_cert_file: Path | None = None
+    """The hub's own certificate, for servers that verify their clients."""
+    nats_key_file: Path | None = None
+    """Its private key."""
+    nats_stream: str = Field("hub", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    """The stream that is the log, and the first part of all subjects that the hubs use."""
+    nats_replicas: int = Field(3, ge=1, le=5)
+    """On how many servers the stream is; a majority of them has an event before it is acknowledged. 1 for a single
+    server."""
+    nats_storage: Literal["file", "memory"] = "file"
+    """Where the servers keep it. What is in memory is gone with the last of them."""
+
     retention_age: Seconds = Field(30 * 86400, gt=0)
     """How long an event is kept. Three weeks away should lose nothing, hence a month."""
     retention_bytes: Bytes = Field(1 << 30, ge=1 << 16)
@@ -201,7 +225,7 @@ class Settings(BaseModel):
     metrics_token: SecretStr | None = None
     """A bearer token for ``/metrics``, for a scraper that cannot log in; administrators may always read them."""
 
-    @field_validator("allowed_origins", "presence_topics", "signing_key_previous", mode="before")
+    @field_validator("allowed_origins", "presence_topics", "signing_key_previous", "nats_url", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -262,6 +286,12 @@ class Settings(BaseModel):
                 "HUB_SIGNING_KEY_FILE and HUB_SIGNING_SECRET (or signing_key_file and signing_secret in hub.toml) "
                 "exclude each other: give one of them, not both"
             )
+        if self.engine == "nats" and not self.nats_url:
+            raise ValueError("HUB_ENGINE=nats needs HUB_NATS_URL (or nats_url in hub.toml): where the servers are")
+        if self.engine == "embedded" and self.nats_url:
+            raise ValueError("HUB_NATS_URL is given, but HUB_ENGINE is not nats: set it, or leave the URL out")
+        if self.nats_key_file is not None and self.nats_cert_file is None:
+            raise ValueError("HUB_NATS_KEY_FILE is given without HUB_NATS_CERT_FILE")
         try:
             check_together(self.issuers, self.issuer)
         except ValueError as error:

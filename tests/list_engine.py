@@ -24,6 +24,10 @@ class ListEngine:
     def head(self) -> int:
         return len(self.log)
 
+    @property
+    def reach(self) -> int:
+        return self.head
+
     async def start(self, sink: Sink) -> None:
         self._sink = sink
 

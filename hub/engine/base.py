@@ -39,6 +39,10 @@ class Engine(Protocol):
         """The seq of the newest entry that is durable (0: none). The tail may be a moment behind it."""
 
     @property
+    def reach(self) -> int:
+        """No cursor that any node of this log handed out is past this seq: a later one is of another log."""
+
+    @property
     def floor(self) -> int:
         """Entries up to this seq are no longer retained (0: all are)."""
 
@@ -54,7 +58,7 @@ class Engine(Protocol):
         """Finish what was accepted, then let go of everything. Safe to call twice."""
 
     async def append(self, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Append durable drafts, all or none, in their order, with nothing in between them.
+        """Append durable drafts (1,000 at most), all or none, in their order, with nothing in between them.
 
         Returns once they are on disk: whatever happens to the process after that, they are in the log, and they are
         delivered to the sink. A draft whose ``dedupe`` key is known within the dedupe window is not appended again: its

@@ -72,6 +72,11 @@ class SqliteEngine:
         return self._writer.extent.head
 
     @property
+    def reach(self) -> int:
+        """See ``Engine``: there is no other node."""
+        return self.head
+
+    @property
     def floor(self) -> int:
         """See ``Engine``."""
         return self._writer.extent.floor

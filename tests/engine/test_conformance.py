@@ -11,11 +11,17 @@ from hub.errors import HubError
 from hub.model import Topic
 from tests.fakes import Clock
 
-from .conftest import Open, bodies, draft
+from .conftest import Open, PassTime, bodies, draft
 
 pytestmark = pytest.mark.anyio
 
 NEWS, SPORT = Topic("news"), Topic("sport")
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(15):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 async def test_appends_come_out_of_the_tail_once_and_in_order(open_engine: Open) -> None:
@@ -23,6 +29,7 @@ async def test_appends_come_out_of_the_tail_once_and_in_order(open_engine: Open)
         receipts = await asyncio.gather(*(engine.append([draft(f"e{n}")]) for n in range(200)))
         seqs = [receipt.seq for [receipt] in receipts]
         assert len(set(seqs)) == 200
+        await until(lambda: len(sink.entries) == 200)
         assert [entry.seq for entry in sink.entries] == sorted(seqs)
         assert engine.head == max(seqs)
         by_seq = {entry.seq: entry.body.decode() for entry in sink.entries}
@@ -75,6 +82,7 @@ async def test_an_entry_of_several_topics_is_read_once_with_all_of_them(open_eng
         [entry] = page.entries
         assert entry.topics == (SPORT, NEWS), "in the publisher's order"
         assert entry.exclude == ("tab-1234",)
+        await until(lambda: sink.entries)
         assert sink.entries == [entry], "tail and log agree"
 
 
@@ -113,7 +121,9 @@ async def test_the_same_id_again_gives_the_first_receipt_and_delivers_nothing(op
         [again] = await engine.append([draft("paid", id="order-7", time=1_000_005.0)])
         assert (again.seq, again.time, again.duplicate) == (first.seq, first.time, True)
         assert not first.duplicate
-        assert len(sink.entries) == 1
+        [other] = await engine.append([draft("other")])
+        await until(lambda: sink.entries and sink.entries[-1].seq == other.seq)
+        assert bodies(sink.entries) == ["paid", "other"]
     async with open_engine() as (engine, sink):
         [again] = await engine.append([draft("paid", id="order-7")])
         assert (again.seq, again.duplicate) == (first.seq, True)
@@ -129,7 +139,7 @@ async def test_duplicates_raced_and_in_one_batch_collapse(open_engine: Open) -> 
         one, two, three = await engine.append([draft("a", id="x"), draft("b", id="y"), draft("a", id="x")])
         assert (three.seq, three.duplicate) == (one.seq, True)
         assert two.seq == one.seq + 1
-        assert len(sink.entries) == 3
+        await until(lambda: len(sink.entries) == 3)
 
 
 async def test_the_same_id_with_other_content_is_refused_and_takes_the_whole_batch_with_it(open_engine: Open) -> None:
@@ -139,19 +149,20 @@ async def test_the_same_id_with_other_content_is_refused_and_takes_the_whole_bat
             await engine.append([draft("other"), draft("unpaid", id="order-7", fingerprint=b"2")])
         assert refused.value.code == "id_conflict"
         assert refused.value.extra["index"] == 1
-        assert bodies(sink.entries) == ["paid"]
         with pytest.raises(HubError):
             await engine.append([draft("a", id="new", fingerprint=b"1"), draft("b", id="new", fingerprint=b"2")])
         [fresh] = await engine.append([draft("a", id="new", fingerprint=b"3")])
         assert not fresh.duplicate, "a refused batch leaves no trace of its ids"
+        await until(lambda: len(sink.entries) == 2)
+        assert bodies(sink.entries) == ["paid", "a"], "nor of its events"
 
 
-async def test_an_id_is_forgotten_after_the_window(open_engine: Open, clock: Clock) -> None:
+async def test_an_id_is_forgotten_after_the_window(open_engine: Open, clock: Clock, pass_time: PassTime) -> None:
     async with open_engine(dedupe_window=100) as (engine, _):
         [first] = await engine.append([draft("a", id="x", time=clock.now)])
-        clock.now += 99
+        await pass_time(70)
         [again] = await engine.append([draft("a", id="x", time=clock.now)])
-        clock.now += 2
+        await pass_time(40)
         [later] = await engine.append([draft("a", id="x", time=clock.now)])
         assert again.duplicate
         assert not later.duplicate
@@ -168,24 +179,21 @@ async def test_expired_entries_are_not_read_back(open_engine: Open, clock: Clock
         assert page.through == engine.head
 
 
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(15):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def test_retention_by_age_moves_the_floor_and_readers_see_it(open_engine: Open, clock: Clock) -> None:
+async def test_retention_by_age_moves_the_floor_and_readers_see_it(
+    open_engine: Open, clock: Clock, pass_time: PassTime
+) -> None:
     async with open_engine(retention_age=100) as (engine, _):
-        await engine.append([draft(f"old{n}", time=clock.now) for n in range(1200)])
-        clock.now += 60
+        for half in range(2):
+            await engine.append([draft(f"old{half}-{n}", time=clock.now) for n in range(600)])
+        await pass_time(60)
         await engine.append([draft("young", time=clock.now)])
         assert engine.floor == 0
-        clock.now += 50
+        await pass_time(50)
         await until(lambda: engine.floor == 1200)
         page = await engine.read([NEWS], 5, 10)
         assert page.floor == 1200
         assert bodies(page.entries) == ["young"]
-        clock.now += 100
+        await pass_time(100)
         await until(lambda: engine.floor == 1201)
         empty = await engine.read([NEWS], 1201, 10)
         assert (list(empty.entries), empty.through, empty.floor) == ([], 1201, 1201)
@@ -202,7 +210,7 @@ async def test_retention_by_size_keeps_the_newest(open_engine: Open) -> None:
         await until(lambda: engine.floor >= 200)
         page = await engine.read([NEWS], None, 1000)
         assert bodies(page.entries)[-1][:3] == "299"
-        assert 99 <= len(page.entries) <= 100
+        assert 80 <= len(page.entries) <= 100, "an engine may count what it needs around an event"
         assert engine.floor == 300 - len(page.entries)
 
 
@@ -220,6 +228,7 @@ async def test_a_cancelled_append_is_in_the_log_or_not_but_a_retry_settles_it(op
         await asyncio.sleep(0)
         task.cancel()
         [receipt] = await engine.append([draft("a", id="x")])
+        await until(lambda: sink.entries)
         assert bodies(sink.entries) == ["a"]
         assert receipt.seq == sink.entries[0].seq
 
@@ -289,14 +298,14 @@ async def test_a_scan_gives_all_entries_in_order_whatever_their_topics(open_engi
         assert (list(rest.entries), rest.through, rest.more) == ([], engine.head, False)
 
 
-async def test_a_scan_is_bounded_in_bytes_and_begins_at_the_floor(open_engine: Open, clock: Clock) -> None:
+async def test_a_scan_is_bounded_in_bytes_and_begins_at_the_floor(
+    open_engine: Open, clock: Clock, pass_time: PassTime
+) -> None:
     async with open_engine(retention_age=100) as (engine, _):
         await engine.append([draft("old")])
-        clock.now += 101
+        await pass_time(101)
         await engine.append([draft(f"{n}" * 200_000, time=clock.now) for n in range(4)])
-        async with asyncio.timeout(10):
-            while engine.floor == 0:
-                await asyncio.sleep(0.01)
+        await until(lambda: engine.floor)
         page = await engine.scan(0, 100)
         assert page.floor == engine.floor
         assert 1 <= len(page.entries) < 4
@@ -307,14 +316,13 @@ async def test_a_scan_is_bounded_in_bytes_and_begins_at_the_floor(open_engine: O
 async def test_what_is_past_its_time_is_deleted_and_its_seq_is_not_used_again(open_engine: Open, clock: Clock) -> None:
     async with open_engine() as (engine, _):
         await engine.append([draft("stays")])
+        await until(lambda: engine.size)
         size = engine.size
-        past = await engine.append([draft("past" * 1000, "news", "sport", expires_at=clock.now + 5) for _ in range(3)])
+        past = await engine.append([draft("past" * 1000, "news", "sport", expires_at=clock.now + 2) for _ in range(3)])
         head = engine.head
-        assert engine.size > size
+        await until(lambda: engine.size > size)
         clock.now += 6
-        async with asyncio.timeout(10):
-            while engine.size != size:
-                await asyncio.sleep(0.01)
+        await until(lambda: engine.size == size)
         assert bodies((await engine.scan(0, 10)).entries) == ["stays"]
         assert (await engine.read([NEWS, SPORT], 0, 10)).through == head
         assert engine.floor == 0
