@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -15,33 +15,17 @@ from hub.engine.nats import NatsEngine
 from hub.engine.nats_link import Access
 from hub.engine.nats_stream import StreamSettings
 from hub.engine.sqlite import SqliteEngine
-from hub.model import Draft, Entry, PresenceChange, Topic
 from tests.fakes import Clock
 from tests.nats_server import NatsCluster, NatsServer
+
+from .nodes import OpenNode, opened, settings
+from .recorder import Recorder
 
 _SCALE = 0.02
 """Seconds of a server's clock that stand for one of the test's."""
 
 PassTime = Callable[[float], Awaitable[None]]
-Open = Callable[..., AbstractAsyncContextManager[tuple[Engine, "Recorder"]]]
-
-
-class Recorder:
-    """A sink that writes down what it is handed."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.signals: list[Draft] = []
-        self.presence: list[PresenceChange] = []
-
-    def deliver(self, entries: Sequence[Entry]) -> None:
-        self.entries.extend(entries)
-
-    def signal(self, draft: Draft) -> None:
-        self.signals.append(draft)
-
-    def presence_changed(self, change: PresenceChange) -> None:
-        self.presence.append(change)
+Open = Callable[..., AbstractAsyncContextManager[tuple[Engine, Recorder]]]
 
 
 @pytest.fixture
@@ -133,27 +117,13 @@ def pass_time(storage: Storage, clock: Clock) -> PassTime:
     return passed
 
 
-def draft(
-    body: str,
-    *topics: str,
-    id: str | None = None,
-    fingerprint: bytes = b"",
-    time: float = 1_000_000.0,
-    expires_at: float | None = None,
-    exclude: tuple[str, ...] = (),
-) -> Draft:
-    """A draft whose body is easy to recognise."""
-    return Draft(
-        id=id or body,
-        topics=tuple(Topic(name) for name in topics or ("news",)),
-        body=body.encode(),
-        time=time,
-        dedupe=f"user:alice {id}" if id else None,
-        fingerprint=fingerprint,
-        exclude=exclude,
-        expires_at=expires_at,
-    )
+@pytest.fixture
+def stream() -> str:
+    """A stream of the test's own."""
+    return f"t{uuid.uuid4().hex}"
 
 
-def bodies(entries: Sequence[Entry]) -> list[str]:
-    return [entry.body.decode() for entry in entries]
+@pytest.fixture
+def open_node(nats_server: NatsServer, stream: str) -> OpenNode:
+    """Opens one more node on the test's stream."""
+    return lambda **changes: opened(nats_server.url, settings(stream, **changes))

@@ -11,7 +11,8 @@ from hub.errors import HubError
 from hub.model import Topic
 from tests.fakes import Clock
 
-from .conftest import Open, PassTime, bodies, draft
+from .conftest import Open, PassTime
+from .recorder import bodies, draft
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from hub.errors import HubError
 from hub.model import Entry, Topic
 from tests.fakes import Clock
 
-from .conftest import Recorder, bodies, draft
+from .recorder import Recorder, bodies, draft
 from .test_conformance import until
 
 pytestmark = pytest.mark.anyio

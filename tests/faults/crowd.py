@@ -25,7 +25,8 @@ class Publisher:
     """Publishes numbered events to random targets, and repeats each with the same id until it is acknowledged."""
 
     name: str
-    url: str
+    urls: Sequence[str]
+    """Nodes of the hub, each as good as the others: a try goes to any of them."""
     token: str
     users: Sequence[str]
     random: random.Random
@@ -35,7 +36,7 @@ class Publisher:
 
     async def run(self, stopping: asyncio.Event) -> None:
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=5) as http:
+        async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=5) as http:
             number = 0
             while not stopping.is_set():
                 batch = []
@@ -59,7 +60,7 @@ class Publisher:
     async def _insist(self, http: httpx.AsyncClient, batch: list[dict[str, Any]]) -> None:
         while True:
             try:
-                response = await http.post("/v1/events", json=batch)
+                response = await http.post(f"{self.random.choice(self.urls)}/v1/events", json=batch)
             except httpx.TransportError:
                 response = None
             if response is not None and response.status_code == 200:
@@ -76,7 +77,7 @@ class Reader:
     """Holds a socket, loses it at will, comes back with its cursor."""
 
     name: str
-    url: str
+    urls: Sequence[str]
     token: str
     topics: Sequence[str]
     random: random.Random
@@ -112,7 +113,8 @@ class Reader:
         query = f"topics={','.join(self.topics)}&after={self.cursor}"
         headers = {"Authorization": f"Bearer {self.token}"}
         try:
-            socket = await connect(f"{self.url}?{query}", additional_headers=headers, proxy=None, open_timeout=5)
+            url = self.random.choice(self.urls)
+            socket = await connect(f"{url}?{query}", additional_headers=headers, proxy=None, open_timeout=5)
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage):
             return
         self.connections += 1

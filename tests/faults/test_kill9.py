@@ -9,7 +9,6 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from tests.hub_process import HubProcess
 
 from .crowd import TOPICS, Publisher, Reader
+from .history import caught_up, check, whole_log
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
 
@@ -57,6 +57,8 @@ async def test_soak_every_acknowledged_event_reaches_every_entitled_reader_once_
             task.cancel()
         await asyncio.gather(*writing, *reading, return_exceptions=True)
     check(publishers, readers, log)
+    eve = dict(readers[-1].events)
+    assert {entry["id"] for entry in log if entry["cursor"] in eve} == {e["id"] for e in log if "all" in e["topics"]}
 
 
 def enlist(hub: HubProcess, seed: int) -> tuple[list[Publisher], list[Reader]]:
@@ -66,70 +68,15 @@ def enlist(hub: HubProcess, seed: int) -> tuple[list[Publisher], list[Reader]]:
     for n, name in enumerate(names):
         topics = [topic for bit, topic in enumerate(TOPICS) if n & (1 << bit)]
         token = hub.add_user(name, subscribe=topics)
-        readers.append(Reader(name, hub.ws_url, token, topics, random.Random(seed + n), restless=n != 7))
-    readers.append(Reader("eve", hub.ws_url, hub.add_user("eve"), [], random.Random(seed + 8)))
+        readers.append(Reader(name, [hub.ws_url], token, topics, random.Random(seed + n), restless=n != 7))
+    readers.append(Reader("eve", [hub.ws_url], hub.add_user("eve"), [], random.Random(seed + 8)))
     publishers = []
     for n in range(4):
         made = hub.add_service(f"publisher{n}")
         form = {"grant_type": "client_credentials", "client_id": made["id"], "client_secret": made["secret"]}
         token = hub.http.post("/v1/auth/token", data=form).raise_for_status().json()["access_token"]
-        publishers.append(Publisher(f"p{n}", hub.url, token, names, random.Random(seed + 100 + n)))
+        publishers.append(Publisher(f"p{n}", [hub.url], token, names, random.Random(seed + 100 + n)))
     return publishers, readers
-
-
-def whole_log(hub: HubProcess) -> list[dict[str, Any]]:
-    """Every entry, with every topic that the administrator sees it under, in order."""
-    topics = ["all", *TOPICS, *(f"user:reader{n}" for n in range(8))]
-    entries: dict[str, dict[str, Any]] = {}
-    for topic in topics:
-        after, more = "earliest", True
-        while more:
-            params: dict[str, str | int] = {"topics": topic, "after": after, "limit": 1000}
-            response = hub.http.get("/v1/events", params=params, headers=hub.admin_headers())
-            page = response.raise_for_status().json()
-            assert not page["reset"]
-            for item in page["events"]:
-                entry = entries.setdefault(item["cursor"], {"cursor": item["cursor"], "id": item["event"]["id"]})
-                entry.setdefault("topics", set()).add(topic)
-            after, more = page["cursor"], page["more"]
-    return sorted(entries.values(), key=lambda entry: place(entry["cursor"]))
-
-
-def place(cursor: str) -> int:
-    """Opaque to clients; the test looks inside to check the order."""
-    return int(cursor.rpartition(":")[2])
-
-
-def due(reader: Reader, log: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(entry["cursor"], entry["id"]) for entry in log if entry["topics"] & reader.follows]
-
-
-async def caught_up(readers: list[Reader], log: list[dict[str, Any]]) -> None:
-    """Wait until every reader has as many events as it is due; ``check`` looks at which."""
-    async with asyncio.timeout(60):
-        for reader in readers:
-            while len(reader.events) < len(due(reader, log)):
-                await asyncio.sleep(0.05)
-
-
-def check(publishers: list[Publisher], readers: list[Reader], log: list[dict[str, Any]]) -> None:
-    cursors = {entry["id"]: entry["cursor"] for entry in log}
-    assert len(cursors) == len(log), "an event is in the log twice"
-    for publisher in publishers:
-        assert publisher.acknowledged
-        for event_id, cursor in publisher.acknowledged.items():
-            assert cursors.get(event_id) == cursor, f"{event_id} was acknowledged at {cursor}"
-    for reader in readers:
-        assert reader.resets == 0
-        assert reader.events == due(reader, log), reader.name
-        assert reader.connections > 1
-    eve = dict(readers[-1].events)
-    assert {entry["id"] for entry in log if entry["cursor"] in eve} == {e["id"] for e in log if "all" in e["topics"]}
-    print(
-        f"{len(log)} events in the log, {sum(len(reader.events) for reader in readers)} delivered, "
-        f"{sum(publisher.repeated for publisher in publishers)} publishes repeated and recognised, "
-        f"{sum(reader.connections for reader in readers)} connections"
-    )
 
 
 async def test_an_unentitled_reader_is_refused_and_gets_nothing(hub_server: HubProcess) -> None:
