@@ -16,8 +16,6 @@ from hub.drain import drain
 from hub.hub import Hub, Limits
 from hub.identity import routes as identity_routes
 from hub.identity.service import Identity
-from hub.inbox import routes as inbox_routes
-from hub.inbox.service import Inbox
 from hub.publication import Publication
 from hub.settings import Settings, load
 from hub.transports import cloudevents, http, pages, problem, websocket
@@ -54,7 +52,7 @@ class Application:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         engine = engine_choice.make(settings)
-        self.limits = limits = Limits(
+        limits = Limits(
             max_event_bytes=settings.max_event_bytes,
             max_connections=settings.max_connections,
             max_topics=settings.max_topics,
@@ -78,7 +76,6 @@ class Application:
             on_admin_publish=self.identity.notes.published,
             is_proxy=self._proxies.trusts,
         )
-        self.inbox = Inbox(self.hub, self.identity.store)
         authenticate = self.identity.authenticate
         self.connections: set[Any] = set()
         """Those that the hub's own server holds: uvicorn waits for them, and shuts them down, when it stops."""
@@ -114,10 +111,8 @@ class Application:
             await self.identity.start()
             await self.hub.start()
             try:
-                await self.inbox.start()
                 yield
             finally:
-                await self.inbox.stop()
                 await self.hub.stop()
         finally:
             await self.identity.stop()
@@ -153,7 +148,6 @@ class Application:
         principal = bearer(authenticate)
         problem.install(app, self._tell)
         app.include_router(identity_routes.router(self.identity, principal))
-        app.include_router(inbox_routes.router(self.inbox, principal))
         app.include_router(http.router(self.hub, authenticate, self._publishing))
         app.include_router(websocket.router(self._around, self._door, self._lobby))
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
@@ -174,10 +168,7 @@ class Application:
 
 def _describe(app: FastAPI) -> None:
     """Add the models of bodies that the routes read and write by themselves to the OpenAPI document."""
-    models = (
-        Publication, cloudevents.CloudEventBody, http.ReceiptBody, http.HistoryBody, inbox_routes.InboxPage,
-        problem.Problem,
-    )  # fmt: skip
+    models = (Publication, cloudevents.CloudEventBody, http.ReceiptBody, http.HistoryBody, problem.Problem)
     _, schema = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )

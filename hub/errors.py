@@ -88,7 +88,7 @@ TABLE: dict[str, ErrorKind] = {
         ErrorKind("method_not_allowed", 405, 4509, _NEVER, "This method is not allowed here"),
         # Is the hub well?  5xx
         ErrorKind("log_unavailable", 503, 1013, _LATER, "The log cannot be written now"),
-        ErrorKind("identity_unavailable", 503, 1013, _LATER, "Users and services cannot be read or written now"),
+        ErrorKind("database_unavailable", 503, 1013, _LATER, "The database cannot be read or written now"),
         ErrorKind("issuer_unavailable", 503, 1013, _LATER, "The keys of the token's issuer cannot be had now"),
         ErrorKind("overloaded", 503, 1013, _LATER, "The hub is overloaded"),
         ErrorKind("restarting", 503, 1012, _LATER, "The hub is restarting"),

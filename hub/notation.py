@@ -68,6 +68,26 @@ def fetchable(text: str, *, allow_http: bool = False) -> str:
     return text
 
 
+def postgresql(url: str) -> str:
+    """``postgresql://user:password@host:port/name?sslmode=…``, as libpq's URLs are written.
+
+    The URL holds a password, so no message repeats it.
+    """
+    scheme, separator, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres", "postgresql+asyncpg") or not separator:
+        raise ValueError("not the URL of a PostgreSQL database: it looks like postgresql://user:password@host/name")
+    try:
+        name = urlsplit(f"postgresql://{rest}").path.strip("/")  # Not its host: there may be several, or a socket.
+    except ValueError:
+        name = ""
+    if not name or "#" in rest or any(sign.isspace() for sign in rest):
+        raise ValueError(
+            "a URL that cannot be read, or names no database: it looks like postgresql://user:password@host/name, and "
+            "other characters than letters and digits in the password are written like %40 for @"
+        )
+    return f"postgresql://{rest}"
+
+
 def url_origin(url: str) -> str | None:
     """Scheme, host and port of a URL (RFC 6454, section 4); None if it is none."""
     parts = _split(url)

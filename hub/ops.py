@@ -54,7 +54,7 @@ def router(
     @routes.get(
         "/readyz",
         summary="Publish → log → delivery works, end to end, and people can log in",
-        responses=responses("log_unavailable", "identity_unavailable", "restarting"),
+        responses=responses("log_unavailable", "database_unavailable", "restarting"),
     )
     async def readyz() -> dict[str, str]:
         if hub.draining:

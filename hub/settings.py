@@ -74,6 +74,19 @@ class Settings(BaseModel):
     """Port to listen on; 0 takes a free one."""
     data_dir: Path = Path("data")
     """Where the log, the identities and the key live. One hub process per directory."""
+    database_url: SecretStr | None = None
+    """A PostgreSQL database (``postgresql://user:password@host/name?sslmode=verify-full``) for users, services and all
+    else but the events, so that several hubs share it; docs/postgresql.md. Without it they are in a file of the data
+    directory."""
+    database_pool: int = Field(10, ge=2, le=1000)
+    """Connections to PostgreSQL that a hub has at most. Few do: a login needs one for milliseconds, and what writes
+    waits for other writers anyway. All hubs together must stay below the server's ``max_connections``."""
+    database_timeout: Seconds = Field(10, ge=1, le=600)
+    """How long PostgreSQL may take, for a connection, a statement or a lock, until callers are answered 503. A hub that
+    stops in the middle of a transaction is cut off after as long."""
+    database_migrate: bool = False
+    """Whether a hub that starts brings the schema of PostgreSQL up to date. Otherwise it refuses to start, and somebody
+    runs ``hub migrate`` when they are ready for it. (A file of its own it always brings up to date.)"""
     log_level: str = "info"
     """How much is logged: debug, info, warning or error."""
 
@@ -256,6 +269,13 @@ class Settings(BaseModel):
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(notation.origin(text) for text in value)
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            value = SecretStr(notation.postgresql(value.get_secret_value()))
+        return value
 
     @field_validator("presence_topics")
     @classmethod

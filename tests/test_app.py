@@ -142,7 +142,7 @@ def test_it_asks_twice_for_the_same_document(app: FastAPI) -> None:
 @pytest.mark.parametrize(
     ("failure", "status", "code"),
     [
-        (HubError("identity_unavailable"), 503, "identity_unavailable"),
+        (HubError("database_unavailable"), 503, "database_unavailable"),
         (ZeroDivisionError("division by zero"), 500, "internal"),
     ],
 )

@@ -207,7 +207,9 @@ def test_a_database_that_is_damaged(started: Path, name: str, damage: str) -> No
 @pytest.mark.parametrize("name", ["log.db", "identity.db"])
 def test_a_database_of_a_newer_hub(started: Path, name: str) -> None:
     connection = sqlite3.connect(started / name)
-    connection.execute("PRAGMA user_version = 99")
+    newer = {"log.db": "PRAGMA user_version = 99", "identity.db": "UPDATE alembic_version SET version_num = '9999'"}
+    with connection:
+        connection.execute(newer[name])
     connection.close()
     said = refusal(started)
     assert "newer" in said

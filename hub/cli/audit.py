@@ -21,8 +21,9 @@ from hub.cli.local import AsJson, DataDir, settings_of, whoever_runs_this
 from hub.cli.output import Failure, printable, result, result_json, say, show_table, table
 
 if TYPE_CHECKING:
+    from hub.database.store import Store
     from hub.identity.audit_log import AuditLog, Filter, Verdict
-    from hub.identity.store import Store
+    from hub.settings import Settings
 
 app = typer.Typer(help="Read and check the audit log.", no_args_is_help=True)
 
@@ -149,7 +150,7 @@ def verify(
 
 def _with_log(data_dir: Path | None, work: Callable[[AuditLog, Store], Any]) -> Any:
     async def run() -> Any:
-        async with _opened(settings_of(data_dir).data_dir) as (log, store):
+        async with _opened(settings_of(data_dir)) as (log, store):
             return await work(log, store)
 
     # Ctrl-C is the usual way to end --follow.
@@ -158,11 +159,11 @@ def _with_log(data_dir: Path | None, work: Callable[[AuditLog, Store], Any]) -> 
 
 
 @asynccontextmanager
-async def _opened(data_dir: Path) -> AsyncIterator[tuple[AuditLog, Store]]:
+async def _opened(settings: Settings) -> AsyncIterator[tuple[AuditLog, Store]]:
+    from hub.database.store import Store
     from hub.identity.audit_log import AuditLog
-    from hub.identity.store import Store
 
-    store = Store(data_dir)
+    store = Store(settings)
     try:
         await store.open()
         yield AuditLog(store), store

@@ -14,8 +14,8 @@ from hub.cli.output import Failure, result, result_json, say, show_table, table
 from hub.model import timestamp
 
 if TYPE_CHECKING:
+    from hub.database.store import Store
     from hub.identity.signing import KeyInfo, SigningKeys
-    from hub.identity.store import Store
     from hub.settings import Settings
 
 _T = TypeVar("_T")

@@ -19,11 +19,11 @@ from hub.issuer_settings import Outsiders
 from hub.settings import Settings, load
 
 if TYPE_CHECKING:
+    from hub.database.store import Store
     from hub.identity.accounts import Accounts
     from hub.identity.audit import Actor
     from hub.identity.models import Account, Kind
     from hub.identity.service import Identity
-    from hub.identity.store import Store
 
 _T = TypeVar("_T")
 
@@ -67,9 +67,9 @@ def with_store(data_dir: Path | None, work: Callable[[Settings, Store], Awaitabl
     settings = settings_of(data_dir)
 
     async def run() -> _T:
-        from hub.identity.store import Store
+        from hub.database.store import Store
 
-        store = Store(settings.data_dir)
+        store = Store(settings)
         try:
             await store.open()
             return await work(settings, store)
@@ -102,9 +102,11 @@ def given_or_stdin(text: str) -> str:
 
 
 def settings_of(data_dir: Path | None) -> Settings:
-    """The settings, with the data directory that was given, which is one. Raises ``Failure`` and ``SettingsError``."""
+    """The settings, with the data directory that was given, which is one if the database is there. Raises ``Failure``
+    and ``SettingsError``."""
     settings = load() if data_dir is None else load(data_dir=data_dir)
-    _check(settings.data_dir)
+    if settings.database_url is None:
+        _check(settings.data_dir)
     return settings
 
 

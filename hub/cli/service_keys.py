@@ -16,9 +16,9 @@ from hub.cli.rights import chosen
 from hub.model import timestamp
 
 if TYPE_CHECKING:
+    from hub.database.store import Store
     from hub.identity.models import ServiceKey
     from hub.identity.service_keys import ServiceKeys
-    from hub.identity.store import Store
     from hub.settings import Settings
 
 _T = TypeVar("_T")

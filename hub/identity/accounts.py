@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import api_keys
 from hub.identity.audit import HUB, Actor, Record, append
@@ -26,7 +27,6 @@ from hub.identity.models import Account, Change, Kind, LoginSession, ServiceKey
 from hub.identity.passwords import Passwords
 from hub.identity.rights import checked, grants_of, refuse_too_many, topics_of
 from hub.identity.scope import Scope
-from hub.identity.store import Store
 from hub.identity.times import LEEWAY
 from hub.issuer_settings import Outsiders
 from hub.model import Grants, is_subject
@@ -87,7 +87,7 @@ class Accounts:
         """Raise ``SettingsError`` if an account has an id that is reserved now: another issuer could speak for it."""
         async with self._store.read() as db:
             for prefix in self._outsiders.prefixes:
-                # Not LIKE, to which SQLite's upper and lower case are the same.
+                # Not LIKE, to which upper and lower case are the same on SQLite.
                 same = func.substr(Account.id, 1, len(prefix)) == prefix
                 taken = await db.scalar(select(Account.id).where(same).limit(1))
                 if taken is not None:

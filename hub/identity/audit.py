@@ -59,7 +59,7 @@ class Record:
 
 
 async def append(db: AsyncSession, record: Record, *, now: float) -> AuditEntry:
-    """Write a line in the caller's transaction. (Which holds the write lock: the chain has one end.)"""
+    """Write a line in the caller's transaction, which is ``Store.write``'s: the chain has one end."""
     last = await db.scalar(select(AuditEntry).order_by(AuditEntry.seq.desc()).limit(1))
     entry = AuditEntry(
         seq=1 if last is None else last.seq + 1,

@@ -12,13 +12,13 @@ from time import time
 
 from sqlalchemy import select
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity.audit import append
 from hub.identity.audit_log import AuditLog
 from hub.identity.audit_notes import Note, Notes, without_unknown
 from hub.identity.models import Account
 from hub.identity.periodic import Periodic
-from hub.identity.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Keeper:
             _log.error("the last %d notes for the audit log are lost (%s)", len(self._notes), error.__cause__ or error)
 
     async def write(self, *, everything: bool = False) -> None:
-        """Write the notes that are due; with ``everything`` all of them. Raises ``identity_unavailable``."""
+        """Write the notes that are due; with ``everything`` all of them. Raises ``database_unavailable``."""
         notes = self._notes.take(everything=everything)
         while notes:
             try:

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Select, delete, func, select
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity.audit import HUB, Record, append, described, link
 from hub.identity.models import AuditEntry
-from hub.identity.store import Store
 
 _PAGE = 1000
 _DAY = 86400.0
@@ -46,7 +46,9 @@ class Filter:
             if value is not None:
                 query = query.where(column == value)
         if self.action is not None and self.action.endswith("*"):
-            query = query.where(AuditEntry.action.startswith(self.action[:-1], autoescape=True))
+            # Not LIKE, to which upper and lower case are the same on SQLite.
+            prefix = self.action[:-1]
+            query = query.where(func.substr(AuditEntry.action, 1, len(prefix)) == prefix)
         elif self.action is not None:
             query = query.where(AuditEntry.action == self.action)
         if self.since is not None:
@@ -78,7 +80,7 @@ class AuditLog:
         self._clock = clock
 
     async def write(self, *records: Record) -> None:
-        """Add lines that belong to no other change. Raises ``identity_unavailable``."""
+        """Add lines that belong to no other change. Raises ``database_unavailable``."""
         async with self._store.write() as db:
             for record in records:
                 await append(db, record, now=self._clock())

@@ -54,7 +54,7 @@ def router(log: AuditLog, notes: Notes, principal: PrincipalDependency) -> APIRo
             "which is how to follow the log. Failed logins are gathered for seconds, and what administrators publish "
             "for a minute, before they are in it."
         ),
-        responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid", "identity_unavailable"),
+        responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid", "database_unavailable"),
     )
     async def read(
         request: Request,

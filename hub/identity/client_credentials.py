@@ -7,13 +7,13 @@ rights, tokens and errors.
 
 from __future__ import annotations
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import api_keys
 from hub.identity.key_index import principal_of
 from hub.identity.models import Account, ServiceKey
 from hub.identity.passwords import digest_matches, random_secret
 from hub.identity.rights import refuse_too_many
-from hub.identity.store import Store
 from hub.identity.tokens import Access, Tokens
 from hub.identity.verified import Verified
 

@@ -15,12 +15,12 @@ from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import api_keys, sessions
 from hub.identity.audit import HUB, Actor, Record, append
 from hub.identity.models import Change, LoginSession
 from hub.identity.service_keys import ServiceKeys
-from hub.identity.store import Store
 from hub.identity.verified import Verified
 
 UNKNOWN_LIFE = 30 * 86400.0

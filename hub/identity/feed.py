@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Sequence, Set
 
 from sqlalchemy import delete, func, or_, select
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity.key_index import KeyIndex
 from hub.identity.models import Account, Change, LoginSession, ServiceKey
 from hub.identity.revocations import AccountState, Revocations
-from hub.identity.store import Store
 
 _log = logging.getLogger(__name__)
 

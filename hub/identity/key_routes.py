@@ -106,7 +106,7 @@ def router(keys: ServiceKeys, principal: PrincipalDependency) -> APIRouter:
     routes = APIRouter(
         tags=["administration"],
         dependencies=[caller],
-        responses=responses(*UNAUTHORIZED, "forbidden", "not_found", "request_invalid", "identity_unavailable"),
+        responses=responses(*UNAUTHORIZED, "forbidden", "not_found", "request_invalid", "database_unavailable"),
     )
 
     @routes.post(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import update
+from sqlalchemy import or_, update
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity.key_index import KeyIndex
 from hub.identity.models import ServiceKey
 from hub.identity.periodic import Periodic
-from hub.identity.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -44,14 +44,17 @@ class KeyUsage:
                 _log.warning("when API keys were last used cannot be written (%s)", error.__cause__ or error)
 
     async def write(self) -> None:
-        """Write what was noted; raises ``identity_unavailable``, and then it is not lost."""
+        """Write what was noted; raises ``database_unavailable``, and then it is not lost."""
         used, self._index.used = self._index.used, {}
         if not used:
             return
         try:
-            async with self._store.write() as db:
-                for key_id, time in used.items():
-                    await db.execute(update(ServiceKey).where(ServiceKey.id == key_id).values(last_used_at=time))
+            async with self._store.write_beside() as db:
+                # In the order of ids: every node does this, and none may wait for one that waits for it.
+                for key_id, time in sorted(used.items()):
+                    older = or_(ServiceKey.last_used_at.is_(None), ServiceKey.last_used_at < time)
+                    changed = update(ServiceKey).where(ServiceKey.id == key_id, older)
+                    await db.execute(changed.values(last_used_at=time))
         except BaseException:
             self._index.used = used | self._index.used
             raise

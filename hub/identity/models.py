@@ -1,21 +1,19 @@
 """The tables of identity: accounts, login sessions, refresh tokens, the feed of changes, the audit log.
 
-Only hashes of secrets are stored. Nothing here is particular to SQLite. Times are Unix seconds. Knows no other module.
+Only hashes of secrets are stored. Times are Unix seconds. Knows the database's base.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from sqlalchemy import JSON, ForeignKey, Index, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from hub.database.base import BIG, Base, Words
 
 Kind = Literal["user", "service"]
 Changed = Literal["account", "session", "token", "keys", "outsider"]
-
-
-class Base(DeclarativeBase):
-    """The root of the models."""
 
 
 class Account(Base):
@@ -23,10 +21,10 @@ class Account(Base):
 
     __tablename__ = "accounts"
 
-    id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    kind: Mapped[Kind] = mapped_column(String(8))
-    name: Mapped[str] = mapped_column(String(200))
-    secret_hash: Mapped[str] = mapped_column(String(255), default="")
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[Kind] = mapped_column(Words)
+    name: Mapped[str]
+    secret_hash: Mapped[str] = mapped_column(default="")
     """argon2id of a user's password. A service has none: it has keys."""
     admin: Mapped[bool] = mapped_column(default=False)
     disabled: Mapped[bool] = mapped_column(default=False)
@@ -48,11 +46,11 @@ class ServiceKey(Base):
     __tablename__ = "service_keys"
     __table_args__ = (Index("service_keys_by_account", "account_id"),)
 
-    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
-    secret_hash: Mapped[str] = mapped_column(String(64))
+    secret_hash: Mapped[str]
     """SHA-256 of the whole key."""
-    name: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str]
     """For people: where it is used."""
     subscribe: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     """Patterns that bound what its service may; None: whatever that may. So does ``publish``."""
@@ -71,9 +69,9 @@ class LoginSession(Base):
     __tablename__ = "sessions"
     __table_args__ = (Index("sessions_by_account", "account_id"), Index("sessions_by_end", "expires_at"))
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
-    family_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    family_hash: Mapped[str] = mapped_column(unique=True)
     """Of the half that all refresh tokens of the session share, so that an old one is still recognised as one of them
     without being kept."""
     generation: Mapped[int] = mapped_column(default=0)
@@ -92,7 +90,7 @@ class RefreshToken(Base):
     __tablename__ = "refresh_tokens"
     __table_args__ = (Index("refresh_tokens_by_session", "session_id", "generation"),)
 
-    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hash: Mapped[str] = mapped_column(primary_key=True)
     session_id: Mapped[str] = mapped_column(ForeignKey(LoginSession.id, ondelete="CASCADE"))
     generation: Mapped[int]
 
@@ -103,8 +101,8 @@ class PublicKey(Base):
 
     __tablename__ = "signing_keys"
 
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    algorithm: Mapped[str] = mapped_column(String(8))
+    id: Mapped[str] = mapped_column(primary_key=True)
+    algorithm: Mapped[str]
     jwk: Mapped[dict[str, str]] = mapped_column(JSON)
     created_at: Mapped[float]
     token_life: Mapped[float] = mapped_column(default=0.0)
@@ -119,20 +117,22 @@ class Change(Base):
     """What every hub process must learn: an account whose state is to be read again, a session or a token that ended,
     that there are other signing keys, or that a user of another issuer was logged out.
 
-    Ids only grow and are never used again, so that a process remembers the last one it has seen. (SQLite has one writer
-    at a time, so ids also become visible in order. A database with several must see to that when it comes.)
+    Ids only grow, are never used again, and become visible in order (they are ``written_alone``), so that a process
+    remembers the last one it has seen.
     """
+
+    written_alone: ClassVar[bool] = True
 
     __tablename__ = "changes"
     __table_args__ = (Index("changes_by_end", "expires_at"), {"sqlite_autoincrement": True})
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[Changed] = mapped_column(String(8))
-    name: Mapped[str] = mapped_column(String(256))
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    kind: Mapped[Changed] = mapped_column(Words)
+    name: Mapped[str]
     """Of what changed: the account's id, the session's, the token's ``jti``, the key's id, or the user's."""
-    account_id: Mapped[str | None] = mapped_column(String(128))
+    account_id: Mapped[str | None]
     """Whose connections it concerns; None if that is not known."""
-    code: Mapped[str] = mapped_column(String(32), default="")
+    code: Mapped[str] = mapped_column(default="")
     """The name of the error with which the end of tokens is told."""
     made_at: Mapped[float] = mapped_column(default=0.0)
     """Of a logout of somebody of another issuer: tokens issued before are over."""
@@ -147,6 +147,8 @@ class AuditEntry(Base):
     ``seq`` the order in which lines were written, without gaps.
     """
 
+    written_alone: ClassVar[bool] = True
+
     __tablename__ = "audit"
     __table_args__ = (
         Index("audit_by_time", "time"),
@@ -154,13 +156,13 @@ class AuditEntry(Base):
         Index("audit_by_target", "target", "seq"),
     )
 
-    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=False)
     time: Mapped[float]
-    action: Mapped[str] = mapped_column(String(40))
-    outcome: Mapped[str] = mapped_column(String(40))
-    actor: Mapped[str] = mapped_column(String(160))
-    session: Mapped[str] = mapped_column(String(256))
-    address: Mapped[str] = mapped_column(String(64))
-    target: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str]
+    outcome: Mapped[str]
+    actor: Mapped[str]
+    session: Mapped[str]
+    address: Mapped[str]
+    target: Mapped[str]
     details: Mapped[dict[str, Any]] = mapped_column(JSON)
-    hash: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str]

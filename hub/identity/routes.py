@@ -30,7 +30,7 @@ from hub.transports.problem import UNAUTHORIZED, responses
 
 log = logging.getLogger(__name__)
 
-_BODY_PROBLEMS = ("request_invalid", "request_too_large", "too_many_attempts", "overloaded", "identity_unavailable")
+_BODY_PROBLEMS = ("request_invalid", "request_too_large", "too_many_attempts", "overloaded", "database_unavailable")
 
 
 def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import api_keys
 from hub.identity.accounts import change_of, find
@@ -25,7 +26,6 @@ from hub.identity.models import Account, ServiceKey
 from hub.identity.passwords import digest_matches
 from hub.identity.rights import grants_of, refuse_too_many
 from hub.identity.scope import Scope
-from hub.identity.store import Store
 from hub.model import Grants
 from hub.policy import check_pattern, expand
 

@@ -64,21 +64,19 @@ async def begin(db: AsyncSession, account: Account, *, now: float, ttl: float) -
     return session, _issue(db, session, family)
 
 
-async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float, address: str = "") -> Rotated | None:
-    """Spend a refresh token for the next one. ``address``: of the client, for the audit log.
+async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float) -> Rotated | None:
+    """Spend a refresh token for the next one.
 
-    None: it was spent before, and the session has now been ended (let that commit, then say ``refresh_reused``).
-    Raises ``refresh_invalid`` and ``user_disabled``.
+    None: it was spent before; nothing is changed, the session is to be ended (``end_reused``). Others may write
+    meanwhile: whoever spends a token of the same session waits. Raises ``refresh_invalid`` and ``user_disabled``.
     """
-    if not refresh_token.startswith(PREFIX):
-        raise HubError("refresh_invalid", f"This is no refresh token, which begins with {PREFIX}; log in again.")
-    family, own = _halves(refresh_token)
-    session = await db.scalar(select(LoginSession).where(LoginSession.family_hash == digest(family)))
+    session = await _session_of(db, refresh_token)
     if session is None or session.expires_at <= now:
         raise HubError("refresh_invalid", "The refresh token is unknown or expired; log in again.")
     account = await db.get_one(Account, session.account_id)
     if account.disabled:
         raise HubError("user_disabled")
+    family, own = _halves(refresh_token)
     spent = await db.get(RefreshToken, digest(own))
     generation = spent.generation if spent is not None and spent.session_id == session.id else None
     if generation == session.generation:
@@ -87,15 +85,29 @@ async def rotate(db: AsyncSession, refresh_token: str, *, now: float, ttl: float
         outdated = RefreshToken.generation < session.generation - 1
         await db.execute(delete(RefreshToken).where(RefreshToken.session_id == session.id, outdated))
     elif generation != session.generation - 1 or now - session.rotated_at > GRACE:
-        _log.warning("A spent refresh token of %s was used again: the session is ended", account.id)
-        await end(db, session.id, account.id, "token_revoked", until=session.access_expires_at)
-        # In the log even if it is the account's own browser: it may be a thief's.
-        details = {"session": session.id}
-        told = Record(anonymous(address), "refresh", f"user:{account.id}", "refresh_reused", details)
-        await append(db, told, now=now)
         return None
     session.expires_at = now + ttl
     return Rotated(session, account, _issue(db, session, family))
+
+
+async def end_reused(db: AsyncSession, refresh_token: str, *, now: float, address: str = "") -> None:
+    """End the session of a refresh token that ``rotate`` found spent. ``address``: of the client, for the audit log."""
+    session = await _session_of(db, refresh_token)
+    if session is None:
+        return  # Somebody else ended it.
+    _log.warning("A spent refresh token of %s was used again: the session is ended", session.account_id)
+    # In the log even if it is the account's own browser: it may be a thief's.
+    target, details = f"user:{session.account_id}", {"session": session.id}
+    await append(db, Record(anonymous(address), "refresh", target, "refresh_reused", details), now=now)
+    await end(db, session.id, session.account_id, "token_revoked", until=session.access_expires_at)
+
+
+async def _session_of(db: AsyncSession, refresh_token: str) -> LoginSession | None:
+    """The session, held until the transaction ends."""
+    if not refresh_token.startswith(PREFIX):
+        raise HubError("refresh_invalid", f"This is no refresh token, which begins with {PREFIX}; log in again.")
+    family = digest(_halves(refresh_token)[0])
+    return await db.scalar(select(LoginSession).where(LoginSession.family_hash == family).with_for_update())
 
 
 async def end(db: AsyncSession, session_id: str, account_id: str | None, code: str, *, until: float) -> None:
@@ -104,7 +116,8 @@ async def end(db: AsyncSession, session_id: str, account_id: str | None, code: s
     ``until``: when the last known access token ends; if the session is stored, the later of the two counts. A session
     that is not stored (a service's) can be ended too.
     """
-    session = await db.get(LoginSession, session_id)
+    # Held: a refresh at the same moment could still mint a token that ends later.
+    session = await db.get(LoginSession, session_id, with_for_update=True)
     if session is not None:
         until = max(until, session.access_expires_at)
         await db.delete(session)

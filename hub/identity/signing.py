@@ -21,12 +21,12 @@ from typing import Literal
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import keys
 from hub.identity.audit import HUB, Actor, Record, append
 from hub.identity.keyring import Accepted, Keyring
 from hub.identity.models import Change, PublicKey
-from hub.identity.store import Store
 from hub.settings import Settings, SettingsError
 
 FILE_NAME = "signing.key"
@@ -75,12 +75,17 @@ class SigningKeys:
     async def load(self) -> Keyring:
         """The keys as they are now; one is made if there is none. For the start and after each change.
 
-        Raises ``SettingsError`` and ``identity_unavailable``.
+        Raises ``SettingsError`` and ``database_unavailable``.
         """
         given = await asyncio.to_thread(_previous, self._settings)
         signing = await asyncio.to_thread(_given, self._settings)
         if signing is not None:
             return Keyring(signing, given)
+        if self._settings.database_url is not None:
+            raise SettingsError(
+                "With HUB_DATABASE_URL the key that signs tokens has to be given, the same to every hub: name its file "
+                "in HUB_SIGNING_KEY_FILE (`openssl genpkey -algorithm ed25519 -out signing.key` makes one)."
+            )
         async with self._store.write() as db:
             signing = await self._adopt(db)
             rows = (await db.scalars(select(PublicKey).where(PublicKey.id != signing.id))).all()

@@ -65,7 +65,7 @@ def router(endings: Endings, principal: PrincipalDependency) -> APIRouter:
             "restart. A token whose session goes on can be replaced with its refresh token; end the session if that "
             "leaked as well."
         ),
-        responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid", "identity_unavailable"),
+        responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid", "database_unavailable"),
     )
     async def revoke(body: RevokeBody, request: Request, who: Principal = caller) -> RevokedBody:
         theirs = endings.by(Actor.of(who, address(request)))

@@ -29,11 +29,11 @@ ALL = list(commands())
 def test_these_are_the_commands() -> None:
     leaves = {" ".join(path) for path, command in ALL if not hasattr(command, "commands")}
     assert leaves == {
-        "serve", "token explain", "token revoke", "publish", "listen", "bench",
+        "serve", "token explain", "token revoke", "publish", "listen", "bench", "migrate",
         "user add", "user passwd", "user grant", "user disable", "user enable", "user list",
         "service add", "service grant", "service disable", "service enable",
         "service list", "service key create", "service key list", "service key rotate", "service key revoke",
-        "keys list", "keys rotate", "keys retire", "audit list", "audit export", "audit verify", "backup", "restore",
+        "keys list", "keys rotate", "keys retire", "audit list", "audit export", "audit verify",
     }  # fmt: skip
 
 

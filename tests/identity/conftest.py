@@ -70,13 +70,13 @@ def connections() -> Connections:
 
 
 @pytest.fixture
-def open_identity(tmp_path: Path, clock: Clock, connections: Connections) -> OpenIdentity:
-    """Opens identities on one data directory: one after the other, or several as if they were processes."""
+def open_identity(tmp_path: Path, clock: Clock, connections: Connections, database: dict[str, Any]) -> OpenIdentity:
+    """Opens identities on one database: one after the other, or several as if they were processes."""
 
     @asynccontextmanager
     async def opened(*, quiet: bool = False, **settings: Any) -> AsyncIterator[Identity]:
         # A poll that never comes of itself, unless the test is about it.
-        values = {"data_dir": tmp_path, "revocation_poll": 10} | settings
+        values = {"data_dir": tmp_path, "revocation_poll": 10} | database | settings
         identity = Identity(
             Settings(**values), on_change=None if quiet else connections, clock=clock, passwords=Passwords(CHEAP)
         )

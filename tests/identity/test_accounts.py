@@ -15,7 +15,7 @@ from hub.settings import SettingsError
 from .conftest import PASSWORD, Clock, Connections, OpenIdentity
 from .test_sessions import login_refused, refused, token_refused
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 
 async def code_of(attempt: object) -> str:

@@ -88,7 +88,7 @@ def test_a_success_forgets_the_failures_before(attempts: Attempts) -> None:
     assert attempt(attempts, "user:alice", HOME) == "", "but a right password at home is let in"
 
 
-@pytest.mark.parametrize("code", ["overloaded", "identity_unavailable", "user_disabled"])
+@pytest.mark.parametrize("code", ["overloaded", "database_unavailable", "user_disabled"])
 def test_what_is_no_guess_does_not_count(attempts: Attempts, code: str) -> None:
     for _ in range(20):
         assert attempt(attempts, "user:alice", HOME, code) == code

@@ -56,7 +56,7 @@ def test_failures_that_are_alike_are_one_note(notes: Notes, clock: Clock) -> Non
     assert len(notes) == 0
 
 
-@pytest.mark.parametrize("code", ["overloaded", "identity_unavailable", "refresh_reused", "internal"])
+@pytest.mark.parametrize("code", ["overloaded", "database_unavailable", "refresh_reused", "internal"])
 def test_what_judged_nobody_or_is_told_elsewhere_is_not_noted(notes: Notes, code: str) -> None:
     failed(notes, code=code)
     assert len(notes) == 0

@@ -18,7 +18,7 @@ from .conftest import PASSWORD, Clock, Connections, OpenIdentity
 from .test_feed import until
 from .test_sessions import refused, token_refused
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 
 def claims(tokens: UserTokens) -> dict[str, Any]:

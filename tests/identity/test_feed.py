@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jwt
 import pytest
+from sqlalchemy import text
 
 from hub.errors import HubError
 from hub.identity.accounts import Update
 from hub.identity.service import Identity
 from hub.model import Grants
-from hub.settings import Settings, SettingsError
+from hub.settings import SettingsError
 
 from .conftest import PASSWORD, Clock, Connections, OpenIdentity
 from .test_sessions import token_refused
 from .test_tokens import SECRET
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -131,22 +130,17 @@ async def test_tokens_of_ones_own_code_are_revoked_by_their_time(open_identity: 
 
 
 async def test_a_database_that_fails_for_a_while_does_not_end_the_watch(
-    open_identity: OpenIdentity, connections: Connections, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    open_identity: OpenIdentity, connections: Connections, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_identity(revocation_poll=0.005) as hub:
+    async with open_identity(revocation_poll=0.005) as hub, open_identity(quiet=True) as other:
         await hub.accounts.create_user("alice", PASSWORD)
         tokens = await hub.login("alice", PASSWORD)
-        with sqlite3.connect(tmp_path / "identity.db") as connection:
-            connection.execute("ALTER TABLE changes RENAME TO elsewhere")
+        async with other._store.write() as db:
+            await db.execute(text("ALTER TABLE changes RENAME TO elsewhere"))
         await until(lambda: bool(caplog.records))
-        with connection:
-            connection.execute("ALTER TABLE elsewhere RENAME TO changes")
-            connection.execute("UPDATE accounts SET disabled = 1")
-            connection.execute(
-                "INSERT INTO changes (kind, name, account_id, code, made_at, expires_at)"
-                " VALUES ('account', 'alice', 'alice', '', 0, 1e12)"
-            )
-        connection.close()
+        async with other._store.write() as db:
+            await db.execute(text("ALTER TABLE elsewhere RENAME TO changes"))
+        await other.accounts.update("user", "alice", Update(disabled=True))
         await until(lambda: bool(connections.told))
         assert token_refused(hub, tokens) == "user_disabled"
         assert len(caplog.records) == 1, "told once, not at every poll"
@@ -171,6 +165,7 @@ async def test_news_that_could_not_be_read_at_once_are_read_later(
         assert not failures
 
 
+@pytest.mark.both_databases(False)
 async def test_an_idle_hub_reads_nothing(open_identity: OpenIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_identity(revocation_poll=0.001) as hub:
         await hub.accounts.create_user("alice", PASSWORD)
@@ -202,14 +197,13 @@ async def test_nothing_is_left_running(open_identity: OpenIdentity) -> None:
     await until(lambda: threads_but_the_loops() <= threads)
 
 
-async def test_nothing_is_left_running_after_a_failed_start(open_identity: OpenIdentity, tmp_path: Path) -> None:
-    async with open_identity() as hub:
-        assert hub
-    with contextlib.closing(sqlite3.connect(tmp_path / "identity.db")) as connection:
-        connection.execute("PRAGMA user_version = 99")
+async def test_nothing_is_left_running_after_a_failed_start(open_identity: OpenIdentity) -> None:
+    async with open_identity() as hub, hub._store.write() as db:
+        await db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     threads = set(threading.enumerate())
-    with pytest.raises(SettingsError, match="made by another version"):
-        await Identity(Settings(data_dir=tmp_path)).start()
+    with pytest.raises(SettingsError, match="a newer hub has used it"):
+        async with open_identity():
+            pass
     await until(lambda: threads_but_the_loops() <= threads)
 
 

@@ -21,7 +21,7 @@ from hub.transports.credentials import admit
 from .conftest import Clock, Connections, OpenIdentity
 from .test_feed import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 RIGHTS = Grants(("orders:*",), ("orders:*", "user:*", "all"))
 
@@ -287,6 +287,7 @@ async def test_made_up_keys_cost_few_reads(shop: Identity, monkeypatch: pytest.M
     assert reads <= 2
 
 
+@pytest.mark.both_databases(False)
 async def test_keys_are_stored_as_hashes(shop: Identity) -> None:
     _, text = await shop.service_keys.create("shop")
     await shop.stop()
@@ -326,10 +327,10 @@ async def test_a_last_use_that_cannot_be_written_is_not_lost(shop: Identity, mon
     shop.authenticate(text)
 
     def failing() -> Any:
-        raise HubError("identity_unavailable")
+        raise HubError("database_unavailable")
 
     with monkeypatch.context() as patched:
-        patched.setattr(shop._store, "write", failing)
+        patched.setattr(shop._store, "write_beside", failing)
         with pytest.raises(HubError):
             await shop._key_usage.write()
     await shop._key_usage.write()

@@ -16,7 +16,7 @@ from hub.identity.sessions import GRACE
 
 from .conftest import CHEAP, PASSWORD, Clock, Connections, OpenIdentity
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 
 async def refused(identity: Identity, refresh_token: str) -> str:
@@ -189,6 +189,7 @@ async def test_an_access_token_is_no_refresh_token_nor_the_other_way_round(ident
     assert await identity.refresh(tokens.refresh_token)
 
 
+@pytest.mark.both_databases(False)
 async def test_only_hashes_are_stored(identity: Identity) -> None:
     tokens = await identity.login("alice", PASSWORD)
     _, secret = await identity.accounts.create_service("billing")

@@ -112,8 +112,7 @@ def _outcome(response: httpx.Response) -> Any:
             maybe_done=response.status_code not in _UNDONE_STATUSES,
             retry_after=_retry_after(response),
         )
-    index = value.get("index")
-    raise Refused(code, detail, response.status_code, index if isinstance(index, int) else None)
+    raise Refused(code, detail, response.status_code)
 
 
 def _retry_after(response: httpx.Response) -> float:

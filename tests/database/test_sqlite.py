@@ -1,4 +1,4 @@
-"""The database of identities: durable, private, and written by several processes at once."""
+"""The embedded database: durable, private, and written by several processes at once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, func, select, text
 
+from hub.database.sqlite import _prepare_file
+from hub.database.store import Store
 from hub.identity.models import Change
-from hub.identity.store import Store, _prepare_file
-from hub.settings import SettingsError
+from hub.settings import Settings, SettingsError
 
 pytestmark = pytest.mark.anyio
 
@@ -25,10 +26,11 @@ import asyncio, sys
 from pathlib import Path
 from sqlalchemy import delete, func, select
 from hub.identity.models import Change
-from hub.identity.store import Store, _prepare_file
+from hub.database.store import Store
+from hub.settings import Settings
 
 async def main():
-    store = Store(Path(sys.argv[1]))
+    store = Store(Settings(data_dir=Path(sys.argv[1])))
     await store.open()
     for _ in range(25):
         async with store.write() as db:
@@ -40,8 +42,12 @@ asyncio.run(main())
 """
 
 
+def store_in(directory: Path) -> Store:
+    return Store(Settings(data_dir=directory))
+
+
 async def test_it_is_durable_private_and_in_wal_mode(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = store_in(tmp_path)
     await store.open()
     async with store.write() as db:
         pragmas = [await db.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
@@ -52,7 +58,7 @@ async def test_it_is_durable_private_and_in_wal_mode(tmp_path: Path) -> None:
 
 
 async def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = store_in(tmp_path)
     await store.open()
     with contextlib.suppress(KeyError):
         async with store.write() as db:
@@ -65,7 +71,7 @@ async def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_ids_of_changes_are_never_used_again(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = store_in(tmp_path)
     await store.open()
     async with store.write() as db:
         db.add(Change(kind="session", name="s", code="x", expires_at=0.0))
@@ -79,7 +85,7 @@ async def test_ids_of_changes_are_never_used_again(tmp_path: Path) -> None:
 
 
 async def test_there_are_news_when_anybody_committed(tmp_path: Path) -> None:
-    one, two = Store(tmp_path), Store(tmp_path)
+    one, two = store_in(tmp_path), store_in(tmp_path)
     await one.open()
     await two.open()
     assert await one.has_news()
@@ -131,20 +137,7 @@ def test_many_may_open_a_new_database_at_the_same_moment(tmp_path: Path) -> None
 
 async def test_what_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be opened: No such file or directory"):
-        await Store(tmp_path / "gone").open()
+        await Store(Settings(data_dir=tmp_path / "gone")).open()
     (tmp_path / "identity.db").write_bytes(b"not a database, but long enough to be looked at as if it were one" * 100)
     with pytest.raises(SettingsError, match="cannot be opened: file is not a database"):
-        await Store(tmp_path).open()
-
-
-async def test_another_schema_is_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    await store.open()
-    await store.close()
-    with sqlite3.connect(tmp_path / "identity.db") as connection:
-        connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    other = Store(tmp_path)
-    with pytest.raises(SettingsError, match="made by another version"):
-        await other.open()
-    await other.close()
+        await store_in(tmp_path).open()

@@ -1,0 +1,4 @@
+"""All models of the database: whichever part of the hub keeps tables there is imported here, and so is known to
+migrations that are made (``make migration``) and to the test that compares them."""
+
+from hub.identity import models as _identity  # noqa: F401

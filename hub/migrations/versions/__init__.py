@@ -1,0 +1,1 @@
+"""One file each, numbered; never changed once they are released."""
