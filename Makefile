@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the Python tests need of Node's world: the OpenID provider that they log in at, AsyncAPI's parser.
 NODE_TESTS := $(patsubst %,tests/%/node_modules/.installed,identity/provider transports/asyncapi)
 
-.PHONY: help run test check unit js autobahn soak bench bench-short screenshot clean
+.PHONY: help run test check unit js autobahn soak chaos bench bench-short screenshot clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -35,6 +35,9 @@ autobahn: $(VENV)/.test $(VENV)/.autobahn ## The Autobahn fuzzing client against
 
 soak: $(VENV)/.test ## kill -9 under load, 100 rounds (SOAK_ROUNDS=n for another number)
 	SOAK_ROUNDS=$${SOAK_ROUNDS:-100} $(BIN)/python -m pytest tests/faults -k soak -s --timeout 0
+
+chaos: $(VENV)/.test ## Three hubs on three NATS servers, and everything that can go wrong (CHAOS_ROUNDS=n, CHAOS_SEED=n)
+	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-60} CHAOS_SERVERS=3 CHAOS_OUTAGE=$${CHAOS_OUTAGE:-30} $(BIN)/python -m pytest tests/cluster -k chaos -s --timeout 0
 
 bench: $(VENV)/.bench ## Measure the hub beside its peers, into benchmarks/results/ (about 25 minutes)
 	@$(BIN)/python -m benchmarks

@@ -16,6 +16,8 @@ from hub.drain import drain
 from hub.hub import Hub, Limits
 from hub.identity import routes as identity_routes
 from hub.identity.service import Identity
+from hub.inbox import routes as inbox_routes
+from hub.inbox.service import Inbox
 from hub.publication import Publication
 from hub.settings import Settings, load
 from hub.transports import cloudevents, http, pages, problem, websocket
@@ -52,7 +54,7 @@ class Application:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         engine = engine_choice.make(settings)
-        limits = Limits(
+        self.limits = limits = Limits(
             max_event_bytes=settings.max_event_bytes,
             max_connections=settings.max_connections,
             max_topics=settings.max_topics,
@@ -76,6 +78,7 @@ class Application:
             on_admin_publish=self.identity.notes.published,
             is_proxy=self._proxies.trusts,
         )
+        self.inbox = Inbox(self.hub, self.identity.store)
         authenticate = self.identity.authenticate
         self.connections: set[Any] = set()
         """Those that the hub's own server holds: uvicorn waits for them, and shuts them down, when it stops."""
@@ -111,8 +114,10 @@ class Application:
             await self.identity.start()
             await self.hub.start()
             try:
+                await self.inbox.start()
                 yield
             finally:
+                await self.inbox.stop()
                 await self.hub.stop()
         finally:
             await self.identity.stop()
@@ -148,6 +153,7 @@ class Application:
         principal = bearer(authenticate)
         problem.install(app, self._tell)
         app.include_router(identity_routes.router(self.identity, principal))
+        app.include_router(inbox_routes.router(self.inbox, principal))
         app.include_router(http.router(self.hub, authenticate, self._publishing))
         app.include_router(websocket.router(self._around, self._door, self._lobby))
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
@@ -168,7 +174,10 @@ class Application:
 
 def _describe(app: FastAPI) -> None:
     """Add the models of bodies that the routes read and write by themselves to the OpenAPI document."""
-    models = (Publication, cloudevents.CloudEventBody, http.ReceiptBody, http.HistoryBody, problem.Problem)
+    models = (
+        Publication, cloudevents.CloudEventBody, http.ReceiptBody, http.HistoryBody, inbox_routes.InboxPage,
+        problem.Problem,
+    )  # fmt: skip
     _, schema = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )

@@ -339,6 +339,12 @@ class Hub:
         if after == "earliest":
             return self.engine.floor, None
         cursor = Cursor.parse(after)
+        shared = self.engine.inherited.get(cursor.epoch)
+        if shared is not None:
+            # Of the log that this one was restored from: up to there, the two are the same.
+            if cursor.seq > shared:
+                return max(shared, self.engine.floor), "replaced"
+            cursor = Cursor(self.engine.epoch, cursor.seq)
         if cursor.epoch != self.engine.epoch or cursor.seq > self.engine.reach:
             return self.engine.floor, "replaced"
         if cursor.seq < self.engine.floor:

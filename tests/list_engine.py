@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from hub.engine.base import Sink
 from hub.model import Draft, Entry, Page, Receipt, Topic
@@ -14,6 +15,7 @@ class ListEngine:
 
     epoch = "e"
     floor = size = 0
+    inherited: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self) -> None:
         self.log: list[Entry] = []

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli import audit, bench, keys, listen, migrate, publish, serve, services, token, users
+from hub.cli import audit, backup, bench, keys, listen, migrate, publish, serve, services, token, users
 from hub.cli.output import Failure
 from hub.errors import HubError
 from hub.settings import SettingsError
@@ -36,6 +36,8 @@ app.command("publish")(publish.publish)
 app.command("listen")(listen.listen)
 app.command("migrate")(migrate.migrate)
 app.command("bench")(bench.bench)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 
 
 def _show_version(wanted: bool) -> None:

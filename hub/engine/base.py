@@ -5,7 +5,7 @@ Engines know only model and errors. ``tests/engine`` holds every engine to what 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from hub.model import Draft, Entry, Page, PresenceChange, Receipt, Topic
@@ -50,6 +50,10 @@ class Engine(Protocol):
     def size(self) -> int:
         """Bytes of the events that are retained. Those past their time are deleted soon (a second or two), and count
         until then."""
+
+    @property
+    def inherited(self) -> Mapping[str, int]:
+        """Epochs of the logs that this one was restored from, and up to which seq it has the same entries."""
 
     async def start(self, sink: Sink) -> None:
         """Open or create the log, and deliver its tail from now on. Raises ``OSError`` or ``HubError``."""

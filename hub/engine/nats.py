@@ -13,7 +13,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from nats.aio.msg import Msg
@@ -86,6 +86,11 @@ class NatsEngine:
     def size(self) -> int:
         """See ``Engine``."""
         return self._known.size
+
+    @property
+    def inherited(self) -> Mapping[str, int]:
+        """See ``Engine``. None: the servers make their own backups, and the hub is not told of a stream put back."""
+        return {}
 
     @property
     def nodes(self) -> int:

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,6 +85,11 @@ class SqliteEngine:
     def size(self) -> int:
         """See ``Engine``."""
         return self._writer.extent.size
+
+    @property
+    def inherited(self) -> Mapping[str, int]:
+        """See ``Engine``."""
+        return self._writer.extent.inherited
 
     async def start(self, sink: Sink) -> None:
         """See ``Engine``."""

@@ -14,8 +14,8 @@ import heapq
 import json
 import secrets
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub.errors import HubError
@@ -56,7 +56,7 @@ _NEWEST_BYTES = 4 << 20
 class Extent:
     """How far a log reaches: entries after ``floor`` up to ``head`` are retained, in ``size`` bytes of events.
 
-    Those up to ``indexed`` are in the index of topics.
+    Those up to ``indexed`` are in the index of topics. ``inherited``: see ``Engine.inherited``.
     """
 
     epoch: str
@@ -64,6 +64,7 @@ class Extent:
     head: int
     size: int
     indexed: int
+    inherited: Mapping[str, int] = field(default_factory=dict)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -94,7 +95,31 @@ def open_writer(path: Path) -> tuple[sqlite3.Connection, Extent]:
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     floor = int(meta["floor"])
     head, indexed = _head(connection, max(floor, int(meta["swept"]))), int(meta["indexed"])
-    return connection, Extent(str(meta["epoch"]), floor, head, int(meta["bytes"]), indexed)
+    inherited = json.loads(meta.get("inherited", "{}"))
+    return connection, Extent(str(meta["epoch"]), floor, head, int(meta["bytes"]), indexed, inherited)
+
+
+def place(connection: sqlite3.Connection) -> tuple[str, int, int]:
+    """Epoch, floor and head of a log; raises ``sqlite3.Error`` if it is none."""
+    epoch = str(connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0])
+    return (epoch, *_reach(connection))
+
+
+def fork(connection: sqlite3.Connection) -> str:
+    """Make a copy of a log that was put back a log of its own; its new epoch.
+
+    The one that it was taken from may have gone on, so that the same seq names different entries in the two. Up to the
+    copy's head they are the same: a cursor from there is still good.
+    """
+    old, _, head = place(connection)
+    row = connection.execute("SELECT value FROM meta WHERE key = 'inherited'").fetchone()
+    # An ancestor's cursors are good up to where the log left it, which it never did behind its own head.
+    inherited = {**({} if row is None else json.loads(row[0])), old: head}
+    epoch = secrets.token_hex(6)
+    connection.executemany(
+        "INSERT OR REPLACE INTO meta VALUES (?, ?)", (("epoch", epoch), ("inherited", json.dumps(inherited)))
+    )
+    return epoch
 
 
 def index(connection: sqlite3.Connection, extent: Extent) -> int:

@@ -88,6 +88,8 @@ class Identity:
             settings.login_failures_address,
             settings.login_successes,
         )
+        self.store = self._store
+        """For others who keep tables in the same database."""
         self.audit = AuditLog(self._store, clock=clock)
         self.notes = Notes(clock=clock)
         self._keeper = Keeper(

@@ -2,3 +2,4 @@
 migrations that are made (``make migration``) and to the test that compares them."""
 
 from hub.identity import models as _identity  # noqa: F401
+from hub.inbox import models as _inbox  # noqa: F401

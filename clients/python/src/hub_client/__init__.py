@@ -4,17 +4,22 @@
 Everything public is here; modules with an underscore are not.
 """
 
+from hub_client._buffer import AsyncBuffer
 from hub_client._client import AsyncClient
 from hub_client._core import State
 from hub_client._errors import HubClientError, PublishFailed, Refused, Rejected, Unavailable
 from hub_client._handover import Events
 from hub_client._models import Event, History, Identity, NewEvent, Presence, Receipt, Reset
 from hub_client._publisher import AsyncPublisher
-from hub_client._sync import Client, Publisher
+from hub_client._sync import Client
+from hub_client._sync_buffer import Buffer
+from hub_client._sync_publisher import Publisher
 
 __all__ = [
+    "AsyncBuffer",
     "AsyncClient",
     "AsyncPublisher",
+    "Buffer",
     "Client",
     "Event",
     "Events",

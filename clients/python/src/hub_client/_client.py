@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 from urllib.parse import quote
@@ -23,11 +23,14 @@ from hub_client._models import (
     Json,
     NewEvent,
     Presence,
+    Priority,
     Receipt,
     Reset,
     check_client,
     check_topics,
     names,
+    said,
+    type_name,
 )
 from hub_client._notices import Notices
 from hub_client._retry import Doubt, Retry
@@ -205,22 +208,24 @@ class AsyncClient:
         return self.events()
 
     @overload
-    def on(self, type: str) -> Callable[[Callback[Event]], Callback[Event]]: ...
+    def on(self, type: str | type[Any]) -> Callable[[Callback[Event]], Callback[Event]]: ...
     @overload
-    def on(self, type: str, callback: Callback[Event]) -> Callback[Event]: ...
-    def on(self, type: str, callback: Callback[Event] | None = None) -> Any:
+    def on(self, type: str | type[Any], callback: Callback[Event]) -> Callback[Event]: ...
+    def on(self, type: str | type[Any], callback: Callback[Event] | None = None) -> Any:
         """Call back, one event after the other, for events of this type (``*``: of all). Also a decorator.
+
+        The type may be a class that was registered for one (see ``hub_client.typed``, and ``Event.read``).
 
         What a callback raises is logged, and the next event follows.
         """
         if callback is None:
             return lambda function: self.on(type, function)
-        self._handover.on(type, callback)
+        self._handover.on(type_name(type), callback)
         return callback
 
-    def off(self, type: str, callback: Callback[Event]) -> None:
+    def off(self, type: str | type[Any], callback: Callback[Event]) -> None:
         """Undo ``on``. Raises ValueError if there is nothing to undo."""
-        self._handover.off(type, callback)
+        self._handover.off(type_name(type), callback)
 
     def on_reset(self, callback: Callback[Reset]) -> Callback[Reset]:
         """Call back where events are missing, in their place between the others."""
@@ -255,7 +260,7 @@ class AsyncClient:
 
     async def publish(
         self,
-        type: str,
+        type: str | object,
         data: Json = None,
         *,
         users: Iterable[str] = (),
@@ -264,6 +269,9 @@ class AsyncClient:
         id: str | None = None,
         durable: bool = True,
         ttl: float | None = None,
+        collapse_key: str | None = None,
+        priority: Priority | None = None,
+        display: Mapping[str, str] | None = None,
         echo: bool = False,
     ) -> Receipt:
         """Publish over the socket; on return a durable event is in the log.
@@ -272,7 +280,18 @@ class AsyncClient:
         ``PublishFailed``. An ephemeral one (``durable=False``) is tried once: ``Unavailable``. Raises ``Refused``
         where the hub does, ValueError for an event to nobody. ``echo``: have it delivered to this client too.
         """
-        event = NewEvent(type, data, users, topics, all, id, durable, ttl).with_id()
+        event = NewEvent(
+            *said(type, data),
+            users,
+            topics,
+            all,
+            id,
+            durable,
+            ttl,
+            collapse_key=collapse_key,
+            priority=priority,
+            display=display,
+        ).with_id()
         body = event.body()
         encode(body)  # Raises here what cannot be said in JSON.
 

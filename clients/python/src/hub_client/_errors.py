@@ -26,13 +26,18 @@ class HubClientError(Exception):
 
 
 class Refused(HubClientError):
-    """The hub refused one request, and would again. ``status`` is the HTTP status, None for a request on the socket."""
+    """The hub refused one request, and would again.
 
-    def __init__(self, code: str, detail: str, status: int | None = None) -> None:
+    ``status`` is the HTTP status, None for a request on the socket; ``index``: of several events, the one because of
+    which all were refused, if the hub said which.
+    """
+
+    def __init__(self, code: str, detail: str, status: int | None = None, index: int | None = None) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
         self.status = status
+        self.index = index
 
 
 class Rejected(HubClientError):

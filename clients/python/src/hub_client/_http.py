@@ -112,7 +112,8 @@ def _outcome(response: httpx.Response) -> Any:
             maybe_done=response.status_code not in _UNDONE_STATUSES,
             retry_after=_retry_after(response),
         )
-    raise Refused(code, detail, response.status_code)
+    index = value.get("index")
+    raise Refused(code, detail, response.status_code, index if isinstance(index, int) else None)
 
 
 def _retry_after(response: httpx.Response) -> float:

@@ -5,15 +5,20 @@ Times are RFC 3339 texts as the hub wrote them (``time``), with a ``datetime`` o
 
 from __future__ import annotations
 
+import builtins
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from hub_client import _cloudevents
 from hub_client._errors import Refused
+
+T = TypeVar("T")
+
+Priority = Literal["low", "normal", "high"]
 
 Json = Any
 """A JSON value: None, bool, int, float, str, or lists and dicts (with str keys) of them."""
@@ -29,7 +34,8 @@ class Event:
 
     ``source`` is the publisher as the hub knows it (``user:<id>`` or ``service:<id>``); no publisher can choose it.
     ``cursor`` is the event's place in the log, None for an ephemeral event. ``cloudevent``: what it had besides, if it
-    was published as a CloudEvent.
+    was published as a CloudEvent. ``expires``: when it is gone from the log, if its publisher said so;
+    ``collapse_key``, ``priority`` and ``display`` are the publisher's, too.
     """
 
     id: str
@@ -40,6 +46,10 @@ class Event:
     data: Json = None
     cursor: str | None = None
     cloudevent: Mapping[str, Any] | None = None
+    expires: str | None = None
+    collapse_key: str | None = None
+    priority: str | None = None
+    display: Mapping[str, str] | None = None
 
     @property
     def at(self) -> datetime:
@@ -59,7 +69,23 @@ class Event:
             data=event.get("data"),
             cursor=frame.get("cursor"),
             cloudevent=attributes if isinstance(attributes := event.get("cloudevent"), dict) else None,
+            expires=event.get("expires"),
+            collapse_key=event.get("collapse_key"),
+            priority=event.get("priority"),
+            display=event.get("display"),
         )
+
+    def read(self, cls: builtins.type[T]) -> T:
+        """The data as an instance of a registered class (see ``hub_client.typed``).
+
+        Raises ValueError if the event is of another type, or its data do not fit; TypeError if the class is not
+        registered.
+        """
+        kind = kind_of(cls)
+        if kind.name != self.type:
+            raise ValueError(f"this is an event of type {self.type!r}, not {kind.name!r}")
+        value: T = kind.load(self.data)
+        return value
 
     def to_cloudevent(self) -> dict[str, Any]:
         """This event as a CloudEvent 1.0 in the JSON format (structured mode), a dict.
@@ -181,7 +207,8 @@ class NewEvent:
     ``id`` (1-128 printable ASCII characters) makes publishing it again harmless for a day; None: one is made up.
     ``durable=False`` skips the log: for what only matters now. ``ttl``: seconds after which it is no longer read back.
     ``exclude``: client ids that do not get it. ``cloudevent``: the attributes of a CloudEvent that have no other place
-    here (see ``from_cloudevent``).
+    here (see ``from_cloudevent``). ``collapse_key``: in the inbox, it takes the place of an unread event of the same
+    key in the same topic. ``display`` (``title``, ``body``, ``url``, ``icon``) says how people are shown it.
     """
 
     type: str
@@ -194,6 +221,9 @@ class NewEvent:
     ttl: float | None = None
     exclude: Iterable[str] = ()
     cloudevent: Mapping[str, Any] | None = None
+    collapse_key: str | None = None
+    priority: Priority | None = None
+    display: Mapping[str, str] | None = None
 
     @classmethod
     def from_cloudevent(
@@ -212,6 +242,12 @@ class NewEvent:
         """
         id, type, data, attributes = _cloudevents.take_apart(event)
         return cls(type, data, users, topics, all, id, durable, ttl, cloudevent=attributes)
+
+    @classmethod
+    def typed(cls, value: object, **fields: Any) -> NewEvent:
+        """An event from an instance of a registered type (see ``hub_client.typed``); ``fields`` are the others here."""
+        type, data = said(value)
+        return cls(type, data, **fields)
 
     def with_id(self) -> NewEvent:
         """The same, with an id."""
@@ -232,7 +268,54 @@ class NewEvent:
             body["exclude"] = exclude
         if self.cloudevent is not None:
             body["cloudevent"] = dict(self.cloudevent)
+        if self.collapse_key is not None:
+            body["collapse_key"] = self.collapse_key
+        if self.priority is not None:
+            body["priority"] = self.priority
+        if self.display is not None:
+            body["display"] = dict(self.display)
         return body
+
+
+def said(type: object, data: Json = None) -> tuple[str, Json]:
+    """Type and data of what ``publish`` was given: both, or an instance of a registered type that has both."""
+    if isinstance(type, str):
+        return type, data
+    kind = kind_of(type.__class__)
+    if data is not None:
+        raise TypeError("a typed event brings its data along; give no other")
+    return kind.name, kind.dump(type)
+
+
+class Kind(Protocol):
+    """What a registered class (see ``hub_client.typed``) has as ``__hub_event__``."""
+
+    name: str
+
+    def dump(self, value: Any) -> Json:
+        """The data of an instance."""
+
+    def load(self, data: Json) -> Any:
+        """An instance with this data. Raises ValueError."""
+
+
+def type_name(type: object) -> str:
+    """A type of events, by its name or by the class that was registered for it."""
+    return type if isinstance(type, str) else kind_of(type).name
+
+
+def kind_of(cls: object) -> Kind:
+    """The kind of event that a class stands for. Raises TypeError if it was not registered."""
+    kind: Kind | None = getattr(cls, "__hub_event__", None)
+    if kind is None:
+        name = getattr(cls, "__qualname__", repr(cls))
+        raise TypeError(f"{name} is no type of event: say which with @hub_client.typed.event_type(…)")
+    return kind
+
+
+def as_event(event: NewEvent | Mapping[str, Any]) -> NewEvent:
+    """The event; a mapping has the fields of ``NewEvent``."""
+    return event if isinstance(event, NewEvent) else NewEvent(**event)
 
 
 def _text(value: object) -> str:

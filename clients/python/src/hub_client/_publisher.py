@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from hub_client._auth import TokenCallable
+from hub_client._batch import MAX_BYTES, MAX_EVENTS, Batch
+from hub_client._buffer import AsyncBuffer, OnFailed
 from hub_client._calls import Calls
-from hub_client._errors import PublishFailed, Rejected, Unavailable
-from hub_client._frames import encode
-from hub_client._models import Json, NewEvent, Receipt
+from hub_client._errors import PublishFailed, Refused, Rejected, Unavailable
+from hub_client._models import Json, NewEvent, Priority, Receipt, as_event, said
 from hub_client._retry import Doubt, Retry
 
-# One request: what the hub takes (docs/protocol.md, section 2), and half of its default ``max_request_bytes``.
-_MAX_EVENTS = 1000
-_MAX_BYTES = 4 << 20
+# What a buffer holds by default, in bytes of JSON.
+BUFFER_BYTES = 16 << 20
 
 
 class AsyncPublisher:
@@ -79,7 +78,7 @@ class AsyncPublisher:
 
     async def publish(
         self,
-        type: str,
+        type: str | object,
         data: Json = None,
         *,
         users: Iterable[str] = (),
@@ -88,11 +87,26 @@ class AsyncPublisher:
         id: str | None = None,
         durable: bool = True,
         ttl: float | None = None,
+        collapse_key: str | None = None,
+        priority: Priority | None = None,
+        display: Mapping[str, str] | None = None,
         exclude: Iterable[str] = (),
     ) -> Receipt:
         """Publish one event; see ``NewEvent`` for the arguments."""
-        event = NewEvent(type, data, users, topics, all, id, durable, ttl, exclude)
-        batch = _Batch.of([event.with_id()])
+        event = NewEvent(
+            *said(type, data),
+            users,
+            topics,
+            all,
+            id,
+            durable,
+            ttl,
+            exclude,
+            collapse_key=collapse_key,
+            priority=priority,
+            display=display,
+        )
+        batch = Batch.of([event.with_id()])
         [receipt] = await self._send(batch, batch.texts[0])
         return receipt
 
@@ -102,16 +116,47 @@ class AsyncPublisher:
         They go in requests of up to 1,000 events or 4 MiB, each of which the hub takes as a whole or not at all.
         ``PublishFailed`` names all that were not acknowledged and holds the receipts of those before.
         """
-        batch = _Batch.of([_as_event(event).with_id() for event in events])
+        batch = Batch.of([as_event(event).with_id() for event in events])
         receipts: list[Receipt] = []
         for part in batch.parts():
             try:
-                receipts += await self._send(part, f"[{','.join(part.texts)}]")
+                receipts += await self._send(part, part.array)
+            except Refused as refused:
+                if refused.index is not None:
+                    refused.index += len(receipts)
+                raise
             except PublishFailed as failed:
                 raise PublishFailed(str(failed), batch.ids[len(receipts) :], receipts) from failed.__cause__
         return receipts
 
-    async def _send(self, batch: _Batch, body: str) -> list[Receipt]:
+    def buffer(
+        self,
+        *,
+        linger: float = 0.01,
+        max_bytes: int = BUFFER_BYTES,
+        batch_events: int = MAX_EVENTS,
+        batch_bytes: int = MAX_BYTES,
+        close_timeout: float = 30,
+        on_failed: OnFailed | None = None,
+    ) -> AsyncBuffer:
+        """A buffer that publishes what is added to it in batches, in the background; see ``AsyncBuffer``.
+
+        ``linger``: seconds that the first event of a request waits for others. ``max_bytes``: of JSON that may wait
+        before ``add`` does. ``batch_events``, ``batch_bytes``: of one request, at most (the default) 1,000 and 4 MiB.
+        ``close_timeout``: seconds that leaving it may take. ``on_failed``: called with each event that was not
+        published, and why. Close it before the publisher.
+        """
+        return AsyncBuffer(
+            self._send,
+            linger=linger,
+            max_bytes=max_bytes,
+            batch_events=batch_events,
+            batch_bytes=batch_bytes,
+            close_timeout=close_timeout,
+            on_failed=on_failed,
+        )
+
+    async def _send(self, batch: Batch, body: str) -> list[Receipt]:
         doubt = Doubt()
 
         async def post(token: str) -> Any:
@@ -125,33 +170,3 @@ class AsyncPublisher:
                 raise
             raise PublishFailed(f"not acknowledged: {error}", batch.ids) from error
         return [Receipt.from_json(receipt) for receipt in (answer if isinstance(answer, list) else [answer])]
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Events as JSON texts, encoded once, with their ids; ``durable``: all of them are."""
-
-    ids: Sequence[str]
-    texts: Sequence[str]
-    durable: bool
-
-    @classmethod
-    def of(cls, events: Sequence[NewEvent]) -> _Batch:
-        texts = [encode(event.body()) for event in events]
-        return cls([event.id or "" for event in events], texts, all(event.durable for event in events))
-
-    def parts(self) -> Iterator[_Batch]:
-        """What goes in one request each."""
-        start = size = 0
-        for end, text in enumerate(self.texts):
-            length = len(text.encode()) + 1
-            if end > start and (end - start == _MAX_EVENTS or size + length > _MAX_BYTES):
-                yield replace(self, ids=self.ids[start:end], texts=self.texts[start:end])
-                start, size = end, 0
-            size += length
-        if self.texts:
-            yield replace(self, ids=self.ids[start:], texts=self.texts[start:])
-
-
-def _as_event(event: NewEvent | Mapping[str, Any]) -> NewEvent:
-    return event if isinstance(event, NewEvent) else NewEvent(**event)

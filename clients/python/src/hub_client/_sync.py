@@ -1,4 +1,4 @@
-"""``Client`` and ``Publisher``: the asynchronous ones, for scripts; they run on a background thread's event loop."""
+"""``Client``: the asynchronous one, for scripts; it runs on a background thread's event loop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any, Self, TypeVar
 from hub_client._auth import TokenCallable
 from hub_client._client import AsyncClient
 from hub_client._core import State
-from hub_client._models import Event, History, Identity, Json, NewEvent, Presence, Receipt, Reset
+from hub_client._models import Event, History, Identity, Json, Presence, Priority, Receipt, Reset
 from hub_client._portal import NoLoop, Portal
-from hub_client._publisher import AsyncPublisher
 
 T = TypeVar("T")
 
@@ -149,7 +148,7 @@ class Client:
     def __iter__(self) -> Iterator[Event]:
         return self.events()
 
-    def on(self, type: str, callback: Callable[[Event], object]) -> None:
+    def on(self, type: str | type[Any], callback: Callable[[Event], object]) -> None:
         """Call back for events of this type (``*``: of all)."""
         self._on(lambda bridge: self._client.on(type, bridge), callback)
 
@@ -177,7 +176,7 @@ class Client:
 
     def publish(
         self,
-        type: str,
+        type: str | object,
         data: Json = None,
         *,
         users: Iterable[str] = (),
@@ -186,12 +185,26 @@ class Client:
         id: str | None = None,
         durable: bool = True,
         ttl: float | None = None,
+        collapse_key: str | None = None,
+        priority: Priority | None = None,
+        display: Mapping[str, str] | None = None,
         echo: bool = False,
     ) -> Receipt:
         """Publish over the socket."""
         return self._portal.call(
             lambda: self._client.publish(
-                type, data, users=users, topics=topics, all=all, id=id, durable=durable, ttl=ttl, echo=echo
+                type,
+                data,
+                users=users,
+                topics=topics,
+                all=all,
+                id=id,
+                durable=durable,
+                ttl=ttl,
+                collapse_key=collapse_key,
+                priority=priority,
+                display=display,
+                echo=echo,
             )
         )
 
@@ -221,75 +234,3 @@ class Client:
             register(bridge)
 
         self._portal.call(on_the_loop)
-
-
-class Publisher:
-    """``AsyncPublisher`` without ``await``; see there for arguments, guarantees and errors.
-
-    May be used from several threads, and made before a process forks, as servers do, if it is first used after that.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        service_id: str | None = None,
-        service_secret: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        token: str | TokenCallable | None = None,
-        timeout: float = 30,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self._publisher = AsyncPublisher(
-            url,
-            service_id=service_id,
-            service_secret=service_secret,
-            username=username,
-            password=password,
-            token=token,
-            timeout=timeout,
-            tls=tls,
-        )
-        self._portal = Portal()
-
-    def __repr__(self) -> str:
-        return repr(self._publisher).replace("Async", "", 1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections. Safe to call twice."""
-        with suppress(NoLoop):
-            self._portal.call(self._publisher.close)
-        self._portal.close()
-
-    def publish(
-        self,
-        type: str,
-        data: Json = None,
-        *,
-        users: Iterable[str] = (),
-        topics: Iterable[str] = (),
-        all: bool = False,
-        id: str | None = None,
-        durable: bool = True,
-        ttl: float | None = None,
-        exclude: Iterable[str] = (),
-    ) -> Receipt:
-        """Publish one event."""
-        return self._portal.call(
-            lambda: self._publisher.publish(
-                type, data, users=users, topics=topics, all=all, id=id, durable=durable, ttl=ttl, exclude=exclude
-            )
-        )
-
-    def publish_many(self, events: Iterable[NewEvent | Mapping[str, Any]]) -> list[Receipt]:
-        """Publish events, in order; a receipt for each."""
-        return self._portal.call(lambda: self._publisher.publish_many(events))

@@ -1,0 +1,218 @@
+"""Keeps the inbox's tables up to the log, in the background, and at once for who waits for it.
+
+It reads the log in its order and writes a piece in one transaction, together with the place it was read up to. So after
+whatever end it goes on where it was; and of several nodes with one database, one writes a given piece: who finds
+another place than the one it read from has been overtaken and goes on from there.
+
+Publishers must not notice it: behind, it takes a part of the time only, unless somebody waits. Knows the engine, the
+database and the other modules of this package.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub.database.store import Store
+from hub.engine.base import Engine
+from hub.errors import HubError
+from hub.inbox import models, removal
+from hub.inbox.models import Event, Progress
+from hub.inbox.projection import Known, project
+from hub.inbox.tables import table
+from hub.model import Entry
+
+log = logging.getLogger("hub.inbox")
+
+_PIECE = 4000
+"""Entries of one transaction."""
+_LOOK = 0.2
+"""Seconds between looks at the log's head, and so between transactions where little is published."""
+_REST = 4.0
+"""How many times as long as a piece took is waited before the next one, while nobody waits for it."""
+_TIDY = 1.0
+"""Seconds between looks for what is past its time."""
+_PATIENCE = 10.0
+"""Seconds that a reader waits at most."""
+_PAUSE = 1.0
+"""Seconds between tries where the log or the database cannot be had."""
+
+
+class Projector:
+    """``start`` it once the engine and the database are open."""
+
+    def __init__(self, engine: Engine, store: Store, clock: Callable[[], float]) -> None:
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._epoch = ""
+        self._position = 0
+        self._known = Known(0)
+        self._floor = 0
+        self._next_tidy = 0.0
+        self._wanted: set[asyncio.Event] = set()
+        self._wake = asyncio.Event()
+        self._advanced = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Find the place, and begin."""
+        async with self._store.read() as session:
+            place = (await session.execute(select(Progress.seq))).scalar() or 0
+        async with self._store.write() as session:
+            db = await session.connection()
+            await self._locate(db, is_other=place > self._engine.reach)
+        self._task = asyncio.create_task(self._run(), name="inbox-projector")
+
+    async def stop(self) -> None:
+        """End; what is not done will be."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @property
+    def lag(self) -> int:
+        """Entries of the log that are not in the tables yet."""
+        return max(0, self._engine.head - self._position)
+
+    async def reach(self, seq: int) -> None:
+        """Wait until everything up to a place in the log is in the tables. Raises ``overloaded`` if that takes long."""
+        if self._position >= seq and self._epoch == self._engine.epoch:
+            return
+        me = asyncio.Event()
+        self._wanted.add(me)
+        self._wake.set()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while self._position < seq or self._epoch != self._engine.epoch:
+                    me.clear()
+                    await me.wait()
+        except TimeoutError:
+            raise HubError("overloaded", "The inbox is behind the log. Try again later.") from None
+        finally:
+            self._wanted.discard(me)
+
+    async def settle(self) -> None:
+        """Remove all that is past its time by now. Raises what the database raises."""
+        now = self._clock()
+        async with self._store.read() as session:
+            due = (await session.execute(select(Event.seq).where(Event.expires_at <= now).limit(1))).first() is not None
+        while due:
+            async with self._turn, self._store.write() as session:
+                due = await removal.expire(await session.connection(), now) == removal.MOST
+
+    async def _run(self) -> None:
+        failing = False
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            pause = _LOOK
+            try:
+                worked = await self._step()
+                if worked and self._behind():
+                    pause = 0.0 if self._wanted else (loop.time() - began) * _REST
+                if failing:
+                    log.warning("the inbox goes on")
+                    failing = False
+            except HubError as error:
+                pause = _PAUSE
+                if not failing:
+                    log.warning("the inbox waits: %s", error)
+                    failing = True
+            except Exception:
+                pause = _PAUSE
+                self._known = Known(0)
+                if not failing:
+                    log.exception("the inbox cannot be brought up to the log; it is tried again")
+                    failing = True
+            for waiting in self._wanted:
+                waiting.set()
+            self._wake.clear()
+            if not (self._wanted and self._behind() and not failing):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+
+    def _behind(self) -> bool:
+        return self._position < self._engine.head or self._epoch != self._engine.epoch
+
+    async def _step(self) -> bool:
+        """A piece of the log, if there is one; now and then, what is old is removed. Whether a piece was written."""
+        worked = False
+        if self._behind():
+            worked = await self._advance()
+        if self._clock() >= self._next_tidy or self._engine.floor > self._floor:
+            await self._tidy()
+        return worked
+
+    async def _advance(self) -> bool:
+        position, epoch = self._position, self._engine.epoch
+        entries: list[Entry] = []
+        through = position
+        while True:
+            page = await self._engine.scan(through, _PIECE - len(entries))
+            entries += page.entries
+            through = page.through
+            if not page.more or len(entries) >= _PIECE:
+                break
+        async with self._turn:
+            known = self._known
+            try:
+                async with self._store.write() as session:
+                    db = await session.connection()
+                    if not await self._locate(db):
+                        return False
+                    await project(db, entries, known)
+                    await db.execute(update(table(Progress)).values(seq=through, lanes=known.newest))
+            except BaseException:
+                self._known = Known(0)
+                raise
+            self._position, self._epoch = through, epoch
+        return True
+
+    async def _locate(self, db: AsyncConnection, *, is_other: bool = False) -> bool:
+        """Read how far the tables are; where that is no place of this log, they begin anew. Whether it is the place
+        that this node thought. ``is_other``: it is no place of this log, though the epoch is the same."""
+        row = (await db.execute(select(Progress.epoch, Progress.seq, Progress.lanes))).first()
+        epoch = self._engine.epoch
+        if row is None or row.epoch != epoch or is_other:
+            if row is not None:
+                log.warning("the log is another one: the inbox begins anew")
+            for model in models.ALL:
+                await db.execute(delete(table(model)))
+            await db.execute(insert(table(Progress)), {"id": 1, "epoch": epoch, "seq": self._engine.floor, "lanes": 0})
+            seq, lanes = self._engine.floor, 0
+        else:
+            seq, lanes = row.seq, row.lanes
+        same = (self._epoch, self._position) == (epoch, seq)
+        if not same or self._known.newest != lanes:
+            self._known = Known(lanes)
+        self._epoch, self._position = epoch, seq
+        return same
+
+    async def _tidy(self) -> None:
+        async with self._turn:
+            now, floor = self._clock(), self._engine.floor
+            async with self._store.read() as session:
+                db = await session.connection()
+                past = (await db.execute(select(Event.seq).where(Event.expires_at <= now).limit(1))).first()
+            more = False
+            if past is not None:
+                async with self._store.write() as session:
+                    more = await removal.expire(await session.connection(), now) == removal.MOST
+            if floor > self._floor:
+                async with self._store.write() as session:
+                    removed = await removal.forget(await session.connection(), min(floor, self._position))
+                # Lanes may be among what went.
+                self._known = Known(self._known.newest)
+                if removed < removal.MOST:
+                    self._floor = min(floor, self._position)
+                more = more or removed >= removal.MOST
+            self._next_tidy = now if more else now + _TIDY
