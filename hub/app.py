@@ -20,7 +20,7 @@ from hub.inbox import routes as inbox_routes
 from hub.inbox.service import Inbox
 from hub.publication import Publication
 from hub.settings import Settings, load
-from hub.transports import cloudevents, http, pages, problem, websocket
+from hub.transports import cloudevents, http, pages, problem, sse, websocket
 from hub.transports.address import ProxiedClient, Proxies
 from hub.transports.connection import Surroundings
 from hub.transports.credentials import bearer
@@ -103,6 +103,7 @@ class Application:
             compression=settings.compression,
             max_body=settings.max_request_bytes,
             head_timeout=settings.head_timeout,
+            dead_after=max(settings.stall_timeout, 2 * settings.ping_interval),
             lobby=self._lobby,
             tell=self._tell,
         )
@@ -156,6 +157,7 @@ class Application:
         app.include_router(inbox_routes.router(self.inbox, principal))
         app.include_router(http.router(self.hub, authenticate, self._publishing))
         app.include_router(websocket.router(self._around, self._door, self._lobby))
+        app.include_router(sse.router(self._around, self._door, self._lobby))
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
         pages.install(app)
         app.add_middleware(BodyLimit, limit=settings.max_request_bytes, large_paths=(http.PUBLISH_PATH,))
@@ -165,7 +167,7 @@ class Application:
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
                 allow_methods=["GET", "POST", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type"],
+                allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             )
         app.add_middleware(ProxiedClient, proxies=self._proxies)
         _describe(app)

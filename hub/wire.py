@@ -2,7 +2,7 @@
 
 An event's object is encoded when it is published and kept as bytes from then on: in the log, and in the frame that
 every receiver shares. See docs/protocol.md, section 3. It is given names in full and
-writes local ones. Knows only tenancy, model and errors.
+writes local ones. Knows only tenancy, model, errors and event_stream.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from hub import tenancy
+from hub import event_stream, tenancy
 from hub.errors import HubError
 from hub.model import Cursor, Entry, Receipt, Topic, timestamp
 from hub.publication import Publication
@@ -75,6 +75,11 @@ class Frame:
         return self._deflated
 
     @property
+    def sse(self) -> bytes:
+        """The same as a server-sent event. Not kept here, as frames of recent events are: a ``Chunk`` keeps it."""
+        return event_stream.encode(self.json)
+
+    @property
     def frames(self) -> list[Frame]:
         """Itself, as a ``Chunk`` has several."""
         return [self]
@@ -110,11 +115,12 @@ class Chunk:
     of the event's topics the frame names, in the publisher's order.
     """
 
-    __slots__ = ("_deflated", "_items", "kind", "seqs", "websocket")
+    __slots__ = ("_deflated", "_items", "_sse", "kind", "seqs", "websocket")
 
     def __init__(self, items: Sequence[Item], kind: Kind = Kind.EVENTS) -> None:
         self._items = items
         self._deflated: bytes | None = None
+        self._sse: bytes | None = None
         self.kind = kind
         if len(items) == 1:
             [(seq, _, frame)] = items
@@ -130,6 +136,13 @@ class Chunk:
         if self._deflated is None:
             self._deflated = b"".join([item[2].deflated for item in self._items])
         return self._deflated
+
+    @property
+    def sse(self) -> bytes:
+        """All as server-sent events, joined once for all who want them so."""
+        if self._sse is None:
+            self._sse = b"".join([item[2].sse for item in self._items])
+        return self._sse
 
     @property
     def frames(self) -> list[Frame]:

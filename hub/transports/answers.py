@@ -29,12 +29,12 @@ class Answers:
             self._ok = _OK + b"".join([b"%b: %b\r\n" % header for header in defaults])
         return b"%bcontent-length: %d\r\n%b\r\n%b" % (self._ok, len(body), b"" if keep_alive else _CLOSE, body)
 
-    def problem(self, refusal: HubError, defaults: Headers, *, keep_alive: bool) -> bytes:
-        """A refusal (RFC 9457)."""
+    def problem(self, refusal: HubError, defaults: Headers, *, keep_alive: bool, more: Headers | None = None) -> bytes:
+        """A refusal (RFC 9457). ``more``: headers besides those that every answer has."""
         answer = render(refusal)
         head = [
             STATUS_LINE[answer.status_code],
-            *(b"%b: %b\r\n" % header for header in [*defaults, *answer.raw_headers]),
+            *(b"%b: %b\r\n" % header for header in [*defaults, *answer.raw_headers, *(more or ())]),
         ]
         if not keep_alive:
             head.append(_CLOSE)

@@ -11,24 +11,27 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.types import Message, Receive, Send
 from starlette.websockets import WebSocketDisconnect
 
+from hub import event_stream
 from hub.session import Session
-from hub.transports.connection import Surroundings
+from hub.transports.connection import GOODBYE, Surroundings
+from hub.transports.sse_connection import first_words
 from hub.wire import Chunk, Frame
 
 log = logging.getLogger("hub.websocket")
 
 _HIGH_WATER = 64 * 1024
 """Bytes that may wait here before more is held back."""
-_GOODBYE = 5.0
-"""Seconds for what waits, and the peer's answer to a close frame, before the request is given up."""
 
 
 class AsgiLink:
-    """One WebSocket; it is the ``Link`` of its session."""
+    """What a connection through ASGI is, whatever it speaks; it is the ``Link`` of its session."""
+
+    _log = logging.getLogger("hub.websocket")
 
     def __init__(self, send: Send, receive: Receive, around: Surroundings) -> None:
         self.writable = True
@@ -36,14 +39,13 @@ class AsgiLink:
         self._receive = receive
         self._around = around
         self._session: Session | None = None
-        self._waiting: deque[Frame] = deque()
+        self._waiting: deque[Frame | bytes] = deque()
         self._waiting_bytes = 0
         self._taken = 0
         self._news = asyncio.Event()
-        self._goodbye: Message | None = None
+        self._goodbye: tuple[int, str] | None = None
         self._over = asyncio.Event()
         self._ended = "lost"
-        self._frames_full_at = 0.0
 
     # --- hub.outbox.Link
 
@@ -51,13 +53,12 @@ class AsgiLink:
         """See ``Link``."""
         if self._goodbye is None:
             for part in parts:
-                self._waiting += part.frames
-                self._waiting_bytes += len(part)
+                for piece in self._pieces(part):
+                    self._put(piece)
             if self.writable and self._waiting_bytes > _HIGH_WATER:
                 self.writable = False
                 if self._session is not None:
                     self._around.hub.blocked(self._session)
-            self._news.set()
 
     def pending(self) -> int:
         """See ``Link``."""
@@ -70,10 +71,10 @@ class AsgiLink:
     def close(self, code: int, reason: str) -> None:
         """See ``Link``."""
         if self._goodbye is None:
-            self._goodbye = {"type": "websocket.close", "code": code, "reason": reason}
+            self._goodbye = (code, reason)
             self._ended = f"{code} {reason!r}"
             self._news.set()
-            asyncio.get_running_loop().call_later(_GOODBYE, self._over.set)
+            asyncio.get_running_loop().call_later(GOODBYE, self._over.set)
 
     def abort(self) -> None:
         """See ``Link``: as near as ASGI comes to it."""
@@ -95,33 +96,80 @@ class AsgiLink:
             done, _ = await asyncio.wait((*work, over), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if (failure := task.exception()) is not None:
-                    log.error("a connection of %s failed", session.id if session else "nobody", exc_info=failure)
+                    self._log.error("a connection of %s failed", session.id if session else "nobody", exc_info=failure)
         finally:
             for task in (*work, over):
                 task.cancel()
             if session is not None:
                 self._around.hub.close(session)
-                log.info("closed %s of %s: %s", session.id, session.principal.source, self._ended)
+                self._log.info("closed %s of %s: %s", session.id, session.principal.source, self._ended)
+
+    def _put(self, piece: Frame | bytes) -> None:
+        self._waiting.append(piece)
+        self._waiting_bytes += len(piece)
+        self._news.set()
 
     async def _write(self) -> None:
         # A peer that is gone is told of by `receive`; servers differ in whether `send` raises, too.
         with contextlib.suppress(OSError, WebSocketDisconnect):
+            await self._begin()
             while True:
                 await self._news.wait()
                 self._news.clear()
                 while self._waiting:
-                    frame = self._waiting.popleft()
-                    await self._send({"type": "websocket.send", "text": frame.json.decode()})
-                    self._waiting_bytes -= len(frame)
-                    self._taken += len(frame)
+                    piece = self._waiting.popleft()
+                    await self._send(self._message(piece))
+                    self._waiting_bytes -= len(piece)
+                    self._taken += len(piece)
                     if not self.writable and self._waiting_bytes <= _HIGH_WATER // 2:
                         self.writable = True
                         if self._session is not None:
                             self._around.hub.unblocked(self._session)
                 if self._goodbye is not None:
-                    await self._send(self._goodbye)
+                    await self._say_goodbye(*self._goodbye)
                     break
-        await self._over.wait()
+        await self._after_goodbye()
+
+    # --- What depends on what is spoken
+
+    def _pieces(self, part: Frame | Chunk) -> Sequence[Frame | bytes]:
+        """What is handed to the server one by one."""
+        raise NotImplementedError
+
+    def _message(self, piece: Any) -> Message:
+        """One of them, for the server."""
+        raise NotImplementedError
+
+    async def _begin(self) -> None:
+        """Before the first one."""
+
+    async def _say_goodbye(self, code: int, reason: str) -> None:
+        raise NotImplementedError
+
+    async def _after_goodbye(self) -> None:
+        """Whatever is waited for when all was written."""
+
+    async def _read(self) -> None:
+        """Read the client until it is gone."""
+        raise NotImplementedError
+
+
+class AsgiSocket(AsgiLink):
+    """A WebSocket."""
+
+    _frames_full_at = 0.0
+
+    def _pieces(self, part: Frame | Chunk) -> Sequence[Frame]:
+        return part.frames
+
+    def _message(self, piece: Frame) -> Message:
+        return {"type": "websocket.send", "text": piece.json.decode()}
+
+    async def _say_goodbye(self, code: int, reason: str) -> None:
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _after_goodbye(self) -> None:
+        await self._over.wait()  # For the peer's answer, or until it is overdue.
 
     async def _read(self) -> None:
         while (message := await self._receive())["type"] == "websocket.receive":
@@ -157,3 +205,34 @@ class AsgiLink:
         self._frames_full_at = max(self._frames_full_at, now) + rate.each
         if rate and self._frames_full_at - now > rate.seconds:
             await asyncio.sleep(self._frames_full_at - now - rate.seconds)
+
+
+class AsgiStream(AsgiLink):
+    """Server-sent events, as the body of a response that has not begun."""
+
+    _log = logging.getLogger("hub.sse")
+
+    def ping(self) -> bool:
+        """See ``Link``: nobody answers; it is for the server to find that nobody takes it."""
+        if self._goodbye is None and not self._waiting:
+            self._put(event_stream.HEARTBEAT)
+        return True
+
+    def _pieces(self, part: Frame | Chunk) -> Sequence[bytes]:
+        return [part.sse]
+
+    def _message(self, piece: bytes) -> Message:
+        return {"type": "http.response.body", "body": piece, "more_body": True}
+
+    async def _begin(self) -> None:
+        headers = {"Content-Type": event_stream.MEDIA_TYPE, **event_stream.HEADERS}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+        await self._send(self._message(first_words()))
+
+    async def _say_goodbye(self, code: int, reason: str) -> None:
+        await self._send({"type": "http.response.body", "body": event_stream.goodbye(code, reason)})
+
+    async def _read(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

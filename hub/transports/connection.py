@@ -28,7 +28,7 @@ from hub.transports.upgrade import inflater
 
 log = logging.getLogger("hub.websocket")
 
-_GOODBYE = 5.0
+GOODBYE = 5.0
 """Seconds for the peer to answer a close frame (RFC 6455, 7.1.1) before the connection is cut."""
 _TURN = 16
 """Frames of one peer that are answered before others get a turn."""
@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
     def _end(self, code: int, reason: str) -> None:
         self._closing = True
         self._ended = f"{int(code)} {reason!r}"  # Quoted: the reason may be the peer's.
-        self._cut_off = asyncio.get_running_loop().call_later(_GOODBYE, self._transport.abort)
+        self._cut_off = asyncio.get_running_loop().call_later(GOODBYE, self._transport.abort)
 
     def _read(self, wanted: bool) -> None:
         if self._closing:

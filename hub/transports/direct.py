@@ -30,6 +30,7 @@ class Direct:
     """What an HTTP connection needs of the hub.
 
     ``max_body``: bytes of the largest body that is taken. ``head_timeout``: seconds that a request's head may take.
+    ``dead_after``: seconds for which nothing that a stream is sent need be acknowledged.
     """
 
     authenticate: Authenticate
@@ -40,6 +41,7 @@ class Direct:
     compression: bool
     max_body: int
     head_timeout: float
+    dead_after: float
     lobby: Lobby
     tell: Callable[[HubError], None]
     """Says in the log that requests fail."""

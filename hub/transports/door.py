@@ -22,6 +22,7 @@ from hub.transports.credentials import Authenticate, from_headers, from_subproto
 log = logging.getLogger("hub.websocket")
 
 PATH = "/v1/ws"
+SSE_PATH = "/v1/sse"
 _MOST_FIELDS = 2000
 """Fields of a query: more than anybody has topics."""
 
@@ -55,6 +56,13 @@ class Handshake:
     def origin(self) -> str | None:
         """The page's, if it is a browser."""
         return next(iter(self.values(b"origin")), None)
+
+    @property
+    def after(self) -> str | None:
+        """The cursor from which on it wants to read. A browser's ``EventSource`` reconnects to the URL that it was made
+        with, and says in a header how far it got since."""
+        said = next(iter(self.values(b"last-event-id")), None)
+        return said or dict(self.fields).get("after") or None
 
     @cached_property
     def subprotocols(self) -> list[str]:
@@ -114,6 +122,14 @@ class Door:
         So late, since a refusal before the accept reaches browsers as 1006 without a reason.
         """
         try:
+            return self.let_in(handshake, caller, link)
+        except HubError as refusal:
+            link.close(refusal.kind.close, refusal.close_reason)
+            return None
+
+    def let_in(self, handshake: Handshake, caller: Principal | HubError, link: Link) -> Session:
+        """A session, or the refusal, which is raised: an HTTP answer can still say it. Raises nothing else."""
+        try:
             if isinstance(caller, HubError):
                 raise caller
             session = self._open(handshake, caller, link)
@@ -121,15 +137,23 @@ class Door:
             self._hub.counters.refused += 1
             note = f" {handshake.origin[:200]!r}" if refusal.code == "origin_forbidden" and handshake.origin else ""
             log.info("refused %s: %s%s", handshake.address, refusal.code, note)
-            link.close(refusal.kind.close, refusal.close_reason)
-            return None
-        except Exception:
+            raise
+        except Exception as error:
             # Nobody else would: without a session, nothing watches over it.
             log.exception("a connection of %s could not be opened", handshake.address)
-            link.close(1011, "internal")
-            return None
+            raise HubError("internal") from error
         log.info("opened %s for %s from %s", session.id, session.principal.source, session.address)
         return session
+
+    def cors(self, handshake: Handshake) -> list[tuple[bytes, bytes]]:
+        """The headers with which a browser hands an answer to a page of another origin (WHATWG Fetch, 3.3.3)."""
+        origin = handshake.origin
+        if origin is None or not self._allowed_origins:
+            return []
+        if "*" in self._allowed_origins:
+            return [(b"access-control-allow-origin", b"*")]
+        named = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin in self._allowed_origins else []
+        return [*named, (b"vary", b"Origin")]
 
     def _open(self, handshake: Handshake, principal: Principal, link: Link) -> Session:
         fields = handshake.fields
@@ -141,7 +165,7 @@ class Door:
             client=model.client_id(given["client"]) if "client" in given else None,
             address=handshake.address,
             topics=[model.topic(name, principal.tenant) for name in names],
-            after=given.get("after") or None,
+            after=handshake.after,
         )
 
     def _is_allowed(self, handshake: Handshake) -> bool:

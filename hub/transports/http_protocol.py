@@ -1,8 +1,8 @@
 """The hub's own uvicorn HTTP protocol: bounded heads, bounded waits, and a short way for what is asked most.
 
 uvicorn's waits without end for a request that does not go on, keeps a head of any length in memory, and holds an
-answer for a client that does not read it: a few thousand such connections and nobody else gets in. Publishing and the
-WebSocket handshake it hands to ``Direct``; everything else takes uvicorn's way to the app.
+answer for a client that does not read it: a few thousand such connections and nobody else gets in. Publishing is handed
+to ``Direct``, who comes for the live stream to an ``Arrival``; everything else takes uvicorn's way to the app.
 """
 
 from __future__ import annotations
@@ -10,22 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from functools import partial
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hub.errors import HubError, NotYet
-from hub.model import Principal
-from hub.transports import door, upgrade
-from hub.transports.answers import Answers
-from hub.transports.connection import Connection
+from hub.transports import door
+from hub.transports.answers import Answers, Headers
+from hub.transports.arrival import Arrival, SocketArrival, StreamArrival
 from hub.transports.cycle import Flow, PublishCycle
 from hub.transports.direct import Direct
-from hub.transports.door import Handshake
 from hub.transports.http import PUBLISH_PATH
-from hub.transports.upgrade import Upgrade
 
 log = logging.getLogger("hub.http")
 
@@ -39,6 +35,7 @@ _MOST_BEHIND = 500
 """Requests that may wait behind one that the app answers. Each takes some hundred times the bytes it may have had."""
 
 _DOOR = door.PATH.encode()
+_SSE = door.SSE_PATH.encode()
 _PUBLISH = PUBLISH_PATH.encode()
 _answers = Answers()
 
@@ -48,7 +45,7 @@ class _Stop(Exception):
 
 
 class HubHttpProtocol(HttpToolsProtocol):
-    """One HTTP connection, until it is closed or becomes a WebSocket.
+    """One HTTP connection, until it is closed or becomes a live stream.
 
     A request's head has ``Direct.head_timeout`` to arrive, and so has its body, which is small unless it publishes.
     What somebody who is known publishes, and the client's reading of the answer, have to make progress within the time
@@ -74,8 +71,10 @@ class HubHttpProtocol(HttpToolsProtocol):
         # Requests that began with what came in last.
         self._begun = 0
         self._too_long = False
-        self._is_handshake = False
-        # What a client sent behind its handshake without waiting for the answer.
+        # Set while a request for the live stream is read and waits; nothing else is read behind it.
+        self._arrival: type[Arrival] | None = None
+        self._joined = False
+        # What a client sent behind it without waiting for the answer.
         self._early = b""
         # Since when a head, or a body that is not a known publisher's, is waited for: it is due as a whole. A new
         # connection is to say something, too.
@@ -104,7 +103,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         """Take it if the request's head is not too long by now."""
         if self.transport.is_closing():
             return  # It was refused, and what follows is of no interest.
-        if self._is_handshake and not self._in_request:
+        if self._joined:
             self._early += data
             if len(self._early) > MAX_HEAD:
                 self.abort()
@@ -116,12 +115,13 @@ class HubHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgraded:
-            if self._is_handshake:
+            if self._arrival is SocketArrival:
                 self._early = data[upgraded.args[0] :]
-                self._join()
+                self._join(SocketArrival)
             return
         except httptools.HttpParserError:
-            self.send_400_response("")
+            if not self._joined:
+                self.send_400_response("")
             return
         if self._in_head and self._begun == 1:
             # The parser keeps a line until it is complete, so that only what came in can be counted: not where it holds
@@ -133,6 +133,8 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        if self._joined:
+            raise _Stop  # Behind one that is the last.
         super().on_message_begin()
         self._begun += 1
         self._in_head = self._in_request = True
@@ -149,8 +151,9 @@ class HubHttpProtocol(HttpToolsProtocol):
             self._too_long = True
             raise _Stop  # The parser stops, and what is sent then is send_400_response.
         if self.cycle is None or self.cycle.response_complete:
-            if self.parser.should_upgrade() and self._get_upgrade() == b"websocket" and self._path == _DOOR:
-                self._is_handshake = True
+            self._arrival = self._arriving()
+            if self._arrival is not None:
+                self._due_since = self.loop.time()
                 return
             if self._direct.takes(self.parser.get_method(), self.url, self.headers) and self._begin_publish():
                 if self.cycle.response_complete:  # Refused.
@@ -168,22 +171,26 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        if type(self.cycle) is PublishCycle:
-            if not self.cycle.response_complete:  # Refused: nothing is kept of what a stranger sends.
-                self.cycle.add(body)
-        elif not self._is_handshake:
+        if self._arrival is not None:
+            return
+        if type(self.cycle) is not PublishCycle:
             super().on_body(body)
+        elif not self.cycle.response_complete:  # Refused: nothing is kept of what a stranger sends.
+            self.cycle.add(body)
 
     def on_message_complete(self) -> None:
         """It is there as a whole."""
         self._in_request, self._due_since = False, None
-        if type(self.cycle) is PublishCycle:
+        if self._arrival is not None:
+            if self._arrival is StreamArrival:
+                self._join(StreamArrival)
+        elif type(self.cycle) is PublishCycle:
             self.cycle.more_body = False
             if self.cycle.response_complete:
                 self._idle_since = self.loop.time()
             else:
                 self._publish(self.cycle)
-        elif not self._is_handshake:
+        else:
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -196,7 +203,7 @@ class HubHttpProtocol(HttpToolsProtocol):
             self._due_since = None
             self.flow.pause_reading()
             return
-        self._refuse(
+        self.refuse(
             HubError("head_too_large", f"A request's head may have {MAX_HEAD} bytes.")
             if self._too_long
             else HubError("http_invalid")
@@ -286,69 +293,37 @@ class HubHttpProtocol(HttpToolsProtocol):
         if not self.flow.write_paused:
             self.flow.resume_reading()
 
-    def _refuse(self, refusal: HubError) -> None:
-        if self.transport.is_closing():
-            return
-        self.transport.write(_answers.problem(refusal, self.server_state.default_headers, keep_alive=False))
-        self.transport.close()
-
     # --- The way into the live stream
 
     @property
     def _path(self) -> bytes:
         return self.url.partition(b"?")[0]
 
-    def _join(self) -> None:
-        """Wait for its turn. Who may not is refused before the upgrade: it costs less than telling it to browsers."""
-        direct = self._direct
-        address = direct.proxies.client(self.client[0] if self.client else None, self.headers)
-        try:
-            direct.lobby.admit(address)
-        except HubError as refusal:
-            direct.around.hub.counters.refused += 1
-            self._refuse(refusal)
-        else:
-            handshake = Handshake(self.url.partition(b"?")[2], self.headers, address)
-            direct.lobby.wait(partial(self._open, handshake))
+    def _arriving(self) -> type[Arrival] | None:
+        """Whether the request is for the live stream, and of which kind."""
+        if self._path == _SSE:
+            return StreamArrival if self.parser.get_method() == b"GET" else None
+        if self._path == _DOOR and self.parser.should_upgrade() and self._get_upgrade() == b"websocket":
+            return SocketArrival
+        return None
 
-    def _open(self, handshake: Handshake) -> None:
-        """From here on it is a WebSocket, or nothing."""
-        direct = self._direct
-        if self.transport.is_closing():
-            return  # It did not wait for its turn.
-        try:
-            if self.parser.get_method() != b"GET" or self.parser.get_http_version() != "1.1":
-                raise HubError("http_invalid", "A WebSocket begins with a GET of HTTP/1.1 (RFC 6455, 4.1).")
-            accepted = upgrade.accept(handshake, compression=direct.compression)
-        except HubError as refusal:
-            self._refuse(refusal)
-            return
-        try:
-            caller = direct.door.identify(handshake)
-        except NotYet as wait:
-            task = self.loop.create_task(self._enter_later(handshake, accepted, wait))
-            task.add_done_callback(self.tasks.discard)
-            self.tasks.add(task)
-        else:
-            self._enter(handshake, accepted, caller)
+    def _join(self, arrival: type[Arrival]) -> None:
+        self._joined = True
+        arrival(self, self._direct).join()
 
-    async def _enter_later(self, handshake: Handshake, accepted: Upgrade, wait: NotYet) -> None:
-        caller = await self._direct.door.wait_and_identify(handshake, wait)
-        if not self.transport.is_closing():
-            self._enter(handshake, accepted, caller)
-
-    def _enter(self, handshake: Handshake, accepted: Upgrade, caller: Principal | HubError) -> None:
+    def hand_over(self) -> bytes:
+        """The transport is another protocol's from now on; what came behind the request."""
         self._watch.cancel()
         self.connections.discard(self)
-        self.transport.write(accepted.head)
-        connection = Connection(self.transport, self._direct.around, deflate=accepted.deflate)
-        self.transport.set_protocol(connection)
-        session = self._direct.door.enter(handshake, caller, connection)
-        if session is not None:
-            connection.begin(session, self._early)
-        if self.flow.write_paused:
-            # It was told of answers that its client did not read; the transport does not say so again.
-            connection.pause_writing()
+        return self._early
+
+    def refuse(self, refusal: HubError, headers: Headers | None = None) -> None:
+        """Answer with a problem (RFC 9457), and end the connection."""
+        if self.transport.is_closing():
+            return
+        defaults = self.server_state.default_headers
+        self.transport.write(_answers.problem(refusal, defaults, keep_alive=False, more=headers))
+        self.transport.close()
 
     # --- The end
 

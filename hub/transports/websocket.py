@@ -10,7 +10,7 @@ from fastapi import APIRouter, WebSocket
 
 from hub.errors import HubError, NotYet
 from hub.transports import door
-from hub.transports.asgi_link import AsgiLink
+from hub.transports.asgi_link import AsgiSocket
 from hub.transports.connection import Surroundings
 from hub.transports.credentials import address
 from hub.transports.door import Door, Handshake
@@ -44,7 +44,7 @@ def router(around: Surroundings, entrance: Door, lobby: Lobby) -> APIRouter:
         except NotYet as wait:
             caller = await entrance.wait_and_identify(handshake, wait)
         await websocket.accept(handshake.subprotocol)
-        link = AsgiLink(websocket.send, websocket.receive, around)
+        link = AsgiSocket(websocket.send, websocket.receive, around)
         await link.run(entrance.enter(handshake, caller, link))
 
     @routes.get(
