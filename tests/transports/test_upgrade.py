@@ -120,11 +120,11 @@ async def test_http_1_0_is_none(hub: HubProcess, alice: str) -> None:
     assert (await refused(hub, request(alice, version="1.0")))[0] == 400
 
 
-async def test_one_with_a_body_is_answered_once_that_is_there(hub: HubProcess, alice: str) -> None:
-    whole = request(alice, method="POST", Content_Length="10", body=b"x" * 10)
-    for cut in (len(whole), len(whole) - 10, len(whole) - 3):
-        status, _, code = await refused(hub, whole[:cut], whole[cut:])
-        assert (status, code) == (400, "http_invalid")
+async def test_one_with_a_body_is_refused_once(hub: HubProcess, alice: str) -> None:
+    """By its head: what follows is no body to a parser that sees an upgrade. (In one write: had the hub closed before
+    the rest arrives, the client's system might forget the answer.)"""
+    status, _, code = await refused(hub, request(alice, method="POST", Content_Length="10", body=b"x" * 10))
+    assert (status, code) == (400, "http_invalid")
 
 
 async def test_who_is_no_websocket_is_told(hub: HubProcess) -> None:
