@@ -20,6 +20,7 @@ from .hub_process import clean_environment, free_port
 
 ROOT = Path(__file__).parent.parent
 ADDRESS = "127.0.0.1:8000"
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 pytestmark = pytest.mark.timeout(600)
@@ -127,6 +128,28 @@ def test_the_tour_works_as_shown(running: Running) -> None:
     assert output.count('"duplicate":true') == 1
     assert "order.sent {'order': 7}" in output
     assert output.index("order.paid") < output.index("order.sent {'order': 7}")
+    assert "event: welcome\n" in output
+    assert re.search(r'^data: {"type":"event",.*"type":"order.sent"', output, re.MULTILINE)
+
+
+@pytest.mark.browser
+def test_event_source_works_as_shown(running: Running) -> None:
+    if shutil.which("chromium") is None:
+        pytest.skip("needs Debian's chromium on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    running.banner()
+    [script] = [text for kind, text in blocks() if kind == "js"]
+    token = running.shell(".venv/bin/hub token --username alice --password wonderland").strip()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{running.port}/healthz")
+        with page.expect_console_message(lambda message: "order.sent" in message.text, timeout=15_000) as said:
+            script = script.replace(ADDRESS, f"127.0.0.1:{running.port}").replace("/v1/sse?", "/v1/sse?after=earliest&")
+            page.evaluate(f"(token) => {{ {script} }}", token)
+        assert said.value.text == "user:alice order.sent {order: 7}"
+        browser.close()
 
 
 @pytest.mark.browser
@@ -144,9 +167,8 @@ def test_the_page_works_as_shown(running: Running, tmp_path: Path) -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
-                      "--no-first-run"],
-            )  # fmt: skip
+                args=CHROMIUM,
+            )
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{running.page_port}/")
             expect(page.locator("#news li").first).to_have_text('order.paid {"order":7}')

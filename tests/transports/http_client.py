@@ -65,7 +65,11 @@ class Client:
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", hub.port))
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", hub.port))
+        except OSError:
+            sock.close()
+            raise
         return cls(*await asyncio.open_connection(sock=sock, limit=receive_buffer or 65536))
 
     async def answer(self) -> Answer:

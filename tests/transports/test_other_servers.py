@@ -19,6 +19,7 @@ from tests.hub_process import HubProcess
 
 from .gauges import MEBIBYTE, eventually, resident
 from .raw import TEXT, RawSocket, frame
+from .stream import Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -190,6 +191,82 @@ async def test_a_frame_that_is_too_large_is_the_end(hub: HubProcess, alice: str)
     async with asyncio.timeout(10):
         assert (await socket.end(answer=True))[0] == 1009
     await connections(hub, 0)
+
+
+# --- Server-sent events
+
+
+async def test_server_sent_events(hub: HubProcess, alice: str) -> None:
+    stream = await Stream.open(hub, None, token=alice, topics="orders:5")
+    assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
+    assert stream.headers["cache-control"] == "no-store, no-transform"
+    start = (await stream.until("welcome")).last_id
+    assert stream.parser.retry is not None
+    await publish(hub, range(300), size=300, to="orders:5")
+    assert await stream.numbers(100) == list(range(100))
+    place = stream.last_id
+    stream.cut()
+    await connections(hub, 0)
+    again = await Stream.open(hub, alice, f"Last-Event-ID: {place}", topics="orders:5", after=start)
+    assert await again.numbers(200) == list(range(100, 300))
+    again.cut()
+    await connections(hub, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"), [({}, 401, "token_missing"), ({"topics": "secret"}, 403, "forbidden")]
+)
+async def test_who_is_refused_a_stream_is_told_why(
+    hub: HubProcess, alice: str, query: dict[str, str], status: int, code: str
+) -> None:
+    stream = await Stream.open(hub, alice if query else None, **query)
+    assert (stream.status, f'"code":"{code}"'.encode() in stream.body) == (status, True)
+    assert stream.headers["content-type"] == "application/problem+json"
+
+
+async def test_who_logs_out_is_told_over_a_stream(hub: HubProcess) -> None:
+    token = hub.token("alice")
+    stream = await Stream.open(hub, token)
+    await stream.until("welcome")
+    await asyncio.to_thread(hub.http.post, "/v1/auth/logout", headers={"Authorization": f"Bearer {token}"})
+    async with asyncio.timeout(2):
+        assert await stream.end() == (1008, "logged_out")
+    await connections(hub, 0)
+
+
+async def test_a_stuck_reader_of_a_stream(hub: HubProcess, alice: str) -> None:
+    stuck = await Stream.open(hub, alice, topics="news", receive_buffer=KERNEL)
+    well = await Stream.open(hub, alice, topics="news")
+    await stuck.until("welcome")
+    await well.until("welcome")
+    await publish(hub, range(100))  # So that what the hub keeps anyway is there.
+    assert await well.numbers(100) == list(range(100))
+    before = resident(hub.pid)
+    for start in range(100, 2100, 100):
+        await publish(hub, range(start, start + 100))
+        assert await well.numbers(100) == list(range(start, start + 100))
+    # 8 MB were published meanwhile.
+    assert resident(hub.pid) - before < 6 * MEBIBYTE
+    await connections(hub, 1)
+    well.cut()
+    stuck.cut()
+    await connections(hub, 0)
+
+
+@pytest.mark.parametrize("server", ["uvicorn websockets", "hypercorn"])
+async def test_an_open_stream_does_not_hold_up_a_stop(tmp_path_factory: pytest.TempPathFactory, server: str) -> None:
+    hub = HubProcess(tmp_path_factory.mktemp("stop"), drain_timeout=1)
+    hub.command = [sys.executable, "-m", *SERVERS[server](hub.port)]
+    hub.command += ["--timeout-graceful-shutdown" if "uvicorn" in server else "--graceful-timeout", "1"]
+    try:
+        stream = await Stream.open(hub.start(), hub.add_user("alice"))
+        await stream.until("welcome")
+        began = time.monotonic()
+        assert await asyncio.to_thread(hub.stop) in (0, -signal.SIGTERM)
+        assert time.monotonic() - began < 6
+        await stream.rest()
+    finally:
+        hub.close()
 
 
 @pytest.mark.parametrize("server", list(SERVERS))
