@@ -103,7 +103,8 @@ class Application:
             compression=settings.compression,
             max_body=settings.max_request_bytes,
             head_timeout=settings.head_timeout,
-            dead_after=max(settings.stall_timeout, 2 * settings.ping_interval),
+            # Later than the sweeper finds that one who is there takes nothing, which is another thing.
+            dead_after=settings.ping_interval + settings.stall_timeout,
             lobby=self._lobby,
             tell=self._tell,
         )
