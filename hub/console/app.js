@@ -1,6 +1,7 @@
 // The console: puts its parts and the hub's client together.
 
-import { HubClient, HubError, Session } from "/client/index.js";
+import { HubClient, HubError } from "/client/index.js";
+import { Session } from "/client/session.js";
 import { Compose } from "./compose.js";
 import { Desk } from "./desk.js";
 import { find } from "./dom.js";

@@ -1,6 +1,6 @@
 // The way in: a name and a password, or a token; and what the hub said if it sent somebody away.
 
-import { login } from "/client/index.js";
+import { login } from "/client/session.js";
 import { find } from "./dom.js";
 import { explainError } from "./words.js";
 
@@ -12,7 +12,7 @@ export class Door {
   #token = find("token", HTMLTextAreaElement);
 
   /**
-   * @param {{ session: (session: import("/client/index.js").Session) => void, token: (token: string) => void }} enter
+   * @param {{ session: (session: import("/client/session.js").Session) => void, token: (token: string) => void }} enter
    */
   constructor(enter) {
     find("sign-in", HTMLFormElement).addEventListener("submit", async (event) => {

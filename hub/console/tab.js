@@ -4,7 +4,7 @@
 /**
  * @typedef {object} Memory
  * @property {string} client this tab's name at the hub
- * @property {import("/client/auth.js").Tokens | null} tokens a login
+ * @property {import("/client/session.js").Tokens | null} tokens a login
  * @property {string | null} token or a token that was pasted
  * @property {string[]} topics
  */

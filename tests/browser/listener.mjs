@@ -1,9 +1,10 @@
 // A daemon on the JavaScript client: prints each event as a line of JSON, answers each with one of its own.
 
 import { HubClient } from "../../clients/js/src/index.js";
+import { Session } from "../../clients/js/src/session.js";
 
 const [url, username, password] = process.argv.slice(2);
-const client = new HubClient({ url, username, password, topics: ["orders"] });
+const client = new HubClient({ url, session: new Session({ url, username, password }), topics: ["orders"] });
 const say = (/** @type {any} */ line) => console.log(JSON.stringify(line));
 
 client.on("state", ({ state, close, code }) => say({ state, close, code }));

@@ -1,69 +1,87 @@
-// The runtime of the client: carries out what the core says, with sockets, timers, tokens and promises.
+// What applications hold: listeners, iteration, requests and calls, over one line to the hub.
 
-import { provider } from "./auth.js";
 import { Core } from "./core.js";
 import { Emitter } from "./emitter.js";
 import { HubError } from "./errors.js";
-import { Http } from "./http.js";
-import { Renewal } from "./renewal.js";
-import { Socket } from "./socket.js";
+import { Http, queryOf } from "./http.js";
+import { flat, Line } from "./line.js";
 import { Stream } from "./stream.js";
 
 /**
- * @import { Input, Output } from "./core.js"
  * @import { WebSocketClass } from "./socket.js"
- * @import { Events, HubEvent, Me, Options, Page, Publication, Receipt, Status } from "./types.js"
+ * @import { News } from "./line.js"
+ * @import { Events, HubEvent, InboxPage, InboxQuery, Me, Options, Page, Publication, Receipt, Status } from "./types.js"
  */
+
+/** The longest time that a call waits because the hub said so, in seconds, and how often. */
+const LONGEST = 30;
+const TRIES = 3;
 
 export class HubClient {
   #http;
   #provider;
-  #WebSocket;
-  #core;
+  /** @type {Line | import("./tabs.js").Tabs} */
+  #line;
+  /** @type {((line: Line) => Promise<Line | import("./tabs.js").Tabs>) | undefined} */
+  #share;
   /** @type {Emitter<Events>} */
   #emitter = new Emitter();
-  /** Requests on their way, by reference. @type {Map<number, Deferred>} */
-  #requests = new Map();
-  /** Those who wait for the connection to open. @type {Deferred[]} */
+  /** Those who wait for the connection to open. @type {{ resolve: () => void, reject: (error: HubError) => void }[]} */
   #waiters = [];
   /** @type {Set<Stream<HubEvent>>} */
   #streams = new Set();
-  /** @type {Socket | null} */
-  #socket = null;
-  #token = "";
-  /** The request for a token that is under way; what becomes of an older one concerns nobody. @type {symbol | null} */
-  #asking = null;
   /** @type {Status} */
   #status = { state: "idle" };
-  /** What is known of the next status. @type {Omit<Status, "state">} */
-  #news = {};
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #retry;
-  /** When an early retry is allowed, in milliseconds. */
-  #notBefore = 0;
-  #renewal = new Renewal(() => this.#feed({ kind: "expiring" }));
+  /** @type {string | null} */
+  #cursor;
+  #keep;
 
   /** @param {Options} [options] */
   constructor({ url = globalThis.location?.origin, client = randomName(), ...options } = {}) {
     if (!url) throw new TypeError("url: where is the hub?");
-    const WebSocket = options.WebSocket ?? globalThis.WebSocket;
-    if (!WebSocket) throw new TypeError("WebSocket: this Node has none; pass the class of the npm package ws.");
+    const { session, storage, transport = "auto" } = options;
+    const WebSocket = transport === "sse" ? undefined : (options.WebSocket ?? globalThis.WebSocket);
     this.#http = new Http(url, options.fetch);
-    this.#provider = provider({ url, ...options }, (tokens) => this.#emitter.emit("token", tokens));
-    this.#WebSocket = /** @type {WebSocketClass} */ (WebSocket);
-    this.#core = new Core({ client, topics: options.topics, after: options.after });
+    this.#provider = this.#identify(options);
+    const key = `hub.cursor ${this.#http.base}`;
+    this.#keep = () => {
+      // Not what waits for a reader: the next page has to get it again.
+      if ([...this.#streams].every((stream) => stream.isRead)) storage?.setItem(key, this.#cursor ?? "");
+    };
+    this.#cursor = options.after ?? (storage?.getItem(key) || null);
+    const core = new Core({ client, topics: options.topics, after: this.#cursor });
+    const setup = {
+      http: this.#http,
+      provider: this.#provider,
+      WebSocket: /** @type {WebSocketClass | undefined} */ (WebSocket),
+      fallback: transport === "auto",
+    };
+    /** @type {import("./line.js").Tell} */
+    const tell = (name, value) => this.#hear(name, value);
+    this.#line = new Line(core, setup, tell);
+    const { share } = options;
+    if (share) {
+      this.#share = async (line) => (await import("./tabs.js")).share({ share, line, core, setup, tell, history: this.history });
+    }
+    if (session) {
+      const told = session.onTokens;
+      session.onTokens = (tokens) => {
+        told?.(tokens);
+        this.#emitter.emit("token", tokens);
+      };
+    }
     /** This tab's or process's name. */
     this.client = client;
   }
 
-  /** Where to go on from: the newest cursor seen. A slow reader stores the `cursor` of the event it has dealt with. */
+  /** Where to go on from: everything up to there was told. A slow reader stores the `cursor` of the event it has dealt with. */
   get cursor() {
-    return this.#core.cursor;
+    return this.#cursor;
   }
 
   /** `idle`, `authorizing`, `connecting`, `open`, `waiting` or `stopped`. */
   get state() {
-    return this.#core.state;
+    return this.#status.state;
   }
 
   /** The state with its circumstances. */
@@ -73,7 +91,7 @@ export class HubClient {
 
   /** The topics wanted besides those that the token subscribes by itself. */
   get topics() {
-    return [...this.#core.topics];
+    return [...this.#line.topics];
   }
 
   /**
@@ -82,10 +100,7 @@ export class HubClient {
    * @throws {HubError} the refusal
    */
   connect() {
-    if (this.state === "idle" || this.state === "stopped") {
-      this.#wake("addEventListener");
-      this.#feed({ kind: "start" });
-    }
+    if (this.state === "idle" || this.state === "stopped") this.#start();
     const opened = this.#opened();
     opened.catch(() => {}); // the state tells it too
     return opened;
@@ -93,7 +108,8 @@ export class HubClient {
 
   /** Ends the connection and every iteration over events. */
   close() {
-    this.#feed({ kind: "stop" });
+    this.#line.stop();
+    if (this.state !== "stopped") this.#hear("state", { state: "stopped" }); // it had not begun
   }
 
   /**
@@ -101,8 +117,7 @@ export class HubClient {
    * time), or asks an open connection whether it lives. Browsers' own hints of that kind are followed already.
    */
   retry() {
-    if (this.state === "open") this.#socket?.probe();
-    else if (this.state === "waiting" && Date.now() >= this.#notBefore) this.#feed({ kind: "timer" });
+    this.#line.retry();
   }
 
   /**
@@ -123,7 +138,7 @@ export class HubClient {
    */
   events({ buffer = 10_000 } = {}) {
     /** @type {Stream<HubEvent>} */
-    const stream = new Stream(buffer, () => this.#streams.delete(stream));
+    const stream = new Stream(buffer, () => this.#streams.delete(stream), this.#keep);
     this.#streams.add(stream);
     this.connect();
     return stream;
@@ -135,16 +150,16 @@ export class HubClient {
    * @throws {HubError} `forbidden`, `topic_invalid`, `too_many_topics`, `connection_lost`
    */
   async subscribe(...topics) {
-    await this.#request({ kind: "subscribe", topics });
+    await this.#line.request({ kind: "subscribe", topics });
   }
 
   /** @param {...string} topics */
   async unsubscribe(...topics) {
-    await this.#request({ kind: "unsubscribe", topics });
+    await this.#line.request({ kind: "unsubscribe", topics });
   }
 
   /**
-   * Publishes over the socket. If the connection is lost before the receipt came, a durable event is published again,
+   * Publishes. If the connection is lost before the receipt came, a durable event is published again,
    * under the same id, as soon as there is a new one: it arrives once.
    * @param {Publication} event
    * @param {{ echo?: boolean }} [options] `echo`: this client is sent it, too
@@ -156,7 +171,7 @@ export class HubClient {
     const named = repeatable ? { id: randomName(), ...event } : event;
     for (;;) {
       try {
-        return (await this.#request({ kind: "publish", event: named, echo })).receipt;
+        return (await this.#line.request({ kind: "publish", event: named, echo })).receipt;
       } catch (error) {
         if (!repeatable || !(error instanceof HubError) || error.code !== "connection_lost") throw error;
         await this.#opened();
@@ -170,13 +185,10 @@ export class HubClient {
    * @param {{ after?: string, limit?: number }} [options] `after`: a cursor, or `earliest`
    * @returns {Promise<Page>}
    */
-  async history(topics, { after, limit } = {}) {
-    const query = new URLSearchParams({ topics: topics.join(",") });
-    if (after !== undefined) query.set("after", after);
-    if (limit !== undefined) query.set("limit", String(limit));
-    const page = await this.#call(`/v1/events?${query}`);
+  history = async (topics, options = {}) => {
+    const page = await this.#call(`/v1/events?${queryOf({ topics, ...options })}`);
     return { ...page, events: page.events.map(flat) };
-  }
+  };
 
   /** Who is in the topic. @param {string} topic @returns {Promise<string[]>} */
   async presence(topic) {
@@ -188,152 +200,78 @@ export class HubClient {
     return this.#call("/v1/me");
   }
 
-  // --- The core's inputs and outputs
-
-  /** @param {Input} input */
-  #feed(input) {
-    for (const output of this.#core.handle(input)) this.#carryOut(output);
-    if (this.state !== this.#status.state) this.#enter();
+  /**
+   * My own durable events with their marks, newest first.
+   * @param {InboxQuery} [query] `after`: the `next` of the page before
+   * @returns {Promise<InboxPage>}
+   */
+  async inbox(query = {}) {
+    const page = await this.#call(`/v1/inbox?${queryOf(query)}`);
+    return { ...page, items: page.items.map((/** @type {any} */ item) => ({ ...flat(item), read: item.read, archived: item.archived })) };
   }
 
-  /** @param {Output} output */
-  #carryOut(output) {
-    switch (output.do) {
-      case "token":
-        return void this.#authorize(output["fresh"]);
-      case "open":
-        return this.#open(output);
-      case "send":
-        return this.#socket?.send(output["frame"]);
-      case "deliver":
-        return this.#deliver(flat(output));
-      case "notify":
-        return this.#notify(output);
-      case "settle":
-        return this.#settle(output);
-      case "wait":
-        return this.#wait(output["min"], output["max"]);
-      case "stop":
-        this.#news.code = output["code"];
+  /**
+   * Marks events of the inbox; all of the user's devices are told (`inbox`).
+   * @param {"read" | "unread" | "archive" | "unarchive"} action
+   * @param {string[] | { upTo: string }} which ids, or for `read` and `archive` everything up to a cursor
+   * @returns {Promise<{ changed: number, unread: number, cursor: string }>}
+   */
+  mark(action, which) {
+    return this.#call(`/v1/inbox/${action}`, Array.isArray(which) ? { ids: which } : { up_to: which.upTo });
+  }
+
+  // --- What the line tells
+
+  /** @template {keyof News} Name @param {Name} name @param {News[Name]} value */
+  #hear(name, value) {
+    if (name === "cursor") {
+      this.#cursor = /** @type {string | null} */ (value);
+      return this.#keep();
     }
-  }
-
-  /** @param {boolean} fresh */
-  async #authorize(fresh) {
-    const asking = (this.#asking = Symbol());
-    let token;
-    try {
-      token = await this.#provider({ fresh });
-    } catch (error) {
-      if (asking !== this.#asking) return;
-      this.#news.error = error;
-      const known = error instanceof HubError ? error : null;
-      const code = known?.code === "token_unavailable" ? undefined : known?.code;
-      this.#feed({ kind: "token_failed", retry: !known || known.temporary, code });
-      if (this.state === "open") this.#renewal.again();
-      return;
-    }
-    if (asking !== this.#asking) return;
-    this.#token = token;
-    this.#feed({ kind: "token", value: token });
-  }
-
-  /** @param {Output} output */
-  #open({ topics, after, client }) {
-    const query = new URLSearchParams({ client });
-    if (topics.length) query.set("topics", topics.join(","));
-    if (after !== null) query.set("after", after);
-    const url = `${this.#http.base.replace(/^http/i, "ws")}/v1/ws?${query}`;
-    const closed = (/** @type {number} */ code, /** @type {string} */ reason) => {
-      this.#news = { close: { code, reason } };
-      this.#feed({ kind: "closed", code, reason });
-    };
-    /** Events that came while catching up; null when that is over. @type {number | null} */
-    let missed = after === null ? null : 0;
-    const frame = (/** @type {any} */ frame) => {
-      if (frame?.type === "welcome" && this.state === "connecting") this.#news = { welcome: frame };
-      this.#feed({ kind: "frame", frame });
-      if (missed !== null && frame?.type === "event" && frame.cursor != null) missed += 1;
-      if (missed !== null && frame?.type === "cursor") {
-        this.#emitter.emit("resumed", { events: missed });
-        missed = null;
-      }
-      if (typeof frame?.expires === "number" && this.state === "open") this.#renewal.set(frame.expires);
-    };
-    try {
-      this.#socket = new Socket(this.#WebSocket, url, ["hub.v1", `bearer.${this.#token}`], { frame, closed });
-    } catch {
-      closed(1008, "token_malformed: It has characters that no JWT has.");
-    }
-  }
-
-  /** @param {Output} output */
-  #notify({ do: _, kind, ...rest }) {
-    if (kind === "presence" || kind === "reset") this.#emitter.emit(kind, /** @type {any} */ (rest));
-    else if (kind !== "open") this.#emitter.fail(new HubError(rest["code"] ?? "frame_invalid", rest["detail"]));
+    if (name === "event") return this.#deliver(/** @type {HubEvent} */ (value));
+    if (name === "state") return this.#enter(/** @type {Status} */ (value));
+    if (name === "error") return this.#emitter.fail(value);
+    return this.#emitter.emit(/** @type {keyof Events} */ (name), /** @type {any} */ (value));
   }
 
   /** @param {HubEvent} event */
   #deliver(event) {
+    // The hub's own word on a mark is no event of anybody's.
+    if (event.type === "hub.inbox") return this.#emitter.emit("inbox", event.data);
     this.#emitter.emit("event", event);
     for (const stream of [...this.#streams]) stream.push(event);
   }
 
-  /** @param {Output} output */
-  #settle({ ref, ok, frame, code }) {
-    const request = this.#requests.get(ref);
-    this.#requests.delete(ref);
-    if (ok) return request?.resolve(frame);
-    const error = new HubError(code ?? frame.code, frame?.detail);
-    if (request) request.reject(error);
-    else if (frame) this.#emitter.fail(error); // nobody waits for it: a renewed token was refused, say
-  }
-
-  /** @param {number} min @param {number} max seconds */
-  #wait(min, max) {
-    const wait = min + Math.random() * (max - min);
-    this.#news.wait = wait;
-    this.#notBefore = Date.now() + min * 1000;
-    this.#retry = setTimeout(() => this.#feed({ kind: "timer" }), wait * 1000);
-  }
-
-  /** A new state, and what follows from it. */
-  #enter() {
-    const state = this.state;
-    if (state !== "authorizing") this.#asking = null;
-    if (state !== "waiting") clearTimeout(this.#retry);
-    if (state !== "open") this.#renewal.stop();
-    if (state !== "open" && state !== "connecting") {
-      this.#socket?.close();
-      this.#socket = null;
-    }
-    const status = { state, ...this.#news };
+  /** @param {Status} status */
+  #enter(status) {
     this.#status = status;
-    delete this.#news.wait; // the next state is another
-    delete this.#news.error;
-    if (state === "stopped") this.#finish(status);
-    if (state === "open") for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined);
+    if (status.state === "stopped") this.#finish(status);
+    if (status.state === "open") for (const waiter of this.#waiters.splice(0)) waiter.resolve();
     this.#emitter.emit("state", status);
   }
 
   /** @param {Status} status */
   #finish({ code = "closed", close, error: cause }) {
-    this.#news = {};
     this.#wake("removeEventListener");
+    if (code === "cursor_invalid") this.#cursor = null; // a stored one would be refused for ever
+    this.#keep();
     const words = close?.reason.startsWith(`${code}:`) ? close.reason.slice(code.length + 1).trim() : "";
     const error = cause instanceof HubError && cause.code === code ? cause : new HubError(code, words);
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
     for (const stream of [...this.#streams]) stream.end(this.#status.code && error);
   }
 
-  // --- Requests
+  // --- Inside
 
-  /** @param {Input} input @returns {Promise<any>} the answer */
-  #request(input) {
-    return new Promise((resolve, reject) => {
-      this.#requests.set(this.#core.nextRef, { resolve, reject });
-      this.#feed(input);
-    });
+  async #start() {
+    this.#wake("addEventListener");
+    if (this.#share && this.#line instanceof Line) {
+      this.#hear("state", { state: "authorizing" });
+      const line = await this.#share(this.#line).catch(() => this.#line); // alone, then
+      if (this.state !== "authorizing") return; // closed meanwhile
+      this.#line = line;
+    }
+    this.#line.start();
   }
 
   /** @returns {Promise<void>} */
@@ -343,17 +281,36 @@ export class HubClient {
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /** @param {string} path */
-  async #call(path) {
-    try {
-      return await this.#http.call(path, { token: await this.#provider({ fresh: false }) });
-    } catch (error) {
-      if (!(error instanceof HubError) || !/^token_(expired|revoked)$/.test(error.code)) throw error;
-      return await this.#http.call(path, { token: await this.#provider({ fresh: true }) });
+  /**
+   * A call with the token of the time: once more with a fresh one, and again later where the hub says when.
+   * @param {string} path @param {unknown} [body]
+   * @returns {Promise<any>}
+   */
+  async #call(path, body) {
+    const method = body === undefined ? "GET" : "POST";
+    for (let fresh = false, left = TRIES; ; left -= 1) {
+      try {
+        return await this.#http.call(path, { method, body, token: await this.#provider({ fresh }) });
+      } catch (error) {
+        if (!(error instanceof HubError) || !left) throw error;
+        const { code, retryAfter } = error;
+        if (!fresh && /^token_(expired|revoked)$/.test(code)) fresh = true;
+        else if (retryAfter > 0 && retryAfter <= LONGEST) await new Promise((done) => setTimeout(done, retryAfter * 1000));
+        else throw error;
+      }
     }
   }
 
-  // --- Hints
+  /** The one way to a token that the options name. @param {Options} options @returns {import("./types.js").TokenProvider} */
+  #identify({ token, tokenProvider, session }) {
+    if (tokenProvider) return tokenProvider;
+    if (session) return (options) => session.token(options);
+    if (token === undefined) throw new TypeError("token, tokenProvider or session: who are you?");
+    return ({ fresh }) => {
+      if (fresh) throw new HubError("token_unavailable"); // this one is over
+      return token;
+    };
+  }
 
   /** Listens to what a browser tells of the network. @param {"addEventListener" | "removeEventListener"} what */
   #wake(what) {
@@ -367,14 +324,7 @@ export class HubClient {
   };
 }
 
-/** @typedef {{ resolve: (value: any) => void, reject: (error: HubError) => void }} Deferred */
-
-/** @param {Record<string, any>} frame @returns {HubEvent} */
-function flat({ topic, cursor = null, event }) {
-  return { source: "", time: "", data: null, ...event, topic, cursor };
-}
-
 /** 16 random letters and digits; not `randomUUID`, which browsers keep from pages without TLS. */
-function randomName() {
+export function randomName() {
   return Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -5,6 +5,9 @@
  * `unreachable`, `not_connected`, `connection_lost`, `token_unavailable`, `closed`, `buffer_full`.
  */
 export class HubError extends Error {
+  /** Seconds to wait before the same call, where the hub said so (`Retry-After`, RFC 9110, 10.2.3). */
+  retryAfter = 0;
+
   /**
    * @param {string} code stable, for programs
    * @param {string} [detail] for people

@@ -5,6 +5,14 @@ import { HubError } from "./errors.js";
 /** How long a call may take if it does not say, in milliseconds. */
 const PATIENCE = 30_000;
 
+/**
+ * @typedef {object} Call
+ * @property {string} [method]
+ * @property {string} [token]
+ * @property {unknown} [body]
+ * @property {number} [patience] milliseconds after which the call is given up
+ */
+
 export class Http {
   #fetch;
 
@@ -16,14 +24,27 @@ export class Http {
 
   /**
    * @param {string} path
-   * @param {{ method?: string, token?: string, body?: unknown, patience?: number }} [options] `patience`: milliseconds
-   *   after which the call is given up
+   * @param {Call} [options]
    * @returns {Promise<any>} the answer's JSON; undefined if it has none
    * @throws {HubError} the hub's refusal, or `unreachable` (status 0)
    */
-  async call(path, { method = "GET", token, body, patience = PATIENCE } = {}) {
+  async call(path, { patience = PATIENCE, ...options } = {}) {
+    const response = await this.open(path, { ...options, signal: AbortSignal.timeout(patience) });
+    try {
+      return parse(await response.text());
+    } catch (error) {
+      throw unreachable(error);
+    }
+  }
+
+  /**
+   * As `call`, as soon as the answer begins.
+   * @param {string} path
+   * @param {Call & { signal: AbortSignal }} options
+   */
+  async open(path, { method = "GET", token, body, signal }) {
     /** @type {Record<string, string>} */
-    const headers = { Accept: "application/json" };
+    const headers = {};
     if (token !== undefined) headers["Authorization"] = `Bearer ${token}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const fetch = this.#fetch; // called bare: a browser's wants no other `this`
@@ -35,23 +56,37 @@ export class Http {
         body: body === undefined ? null : JSON.stringify(body),
         cache: "no-store",
         credentials: "omit",
-        signal: AbortSignal.timeout(patience),
+        signal,
       });
+      if (response.ok) return response;
       text = await response.text();
     } catch (error) {
-      throw new HubError("unreachable", error instanceof Error ? error.message : "", 0);
+      throw unreachable(error);
     }
-    const value = parse(text);
-    if (response.ok) return value;
-    throw new HubError(value?.code ?? `http_${response.status}`, value?.detail ?? response.statusText, response.status);
+    const { status, statusText } = response;
+    const problem = parse(text);
+    const error = new HubError(problem?.code ?? `http_${status}`, problem?.detail ?? statusText, status);
+    // A date, which a proxy may say, is not worth its reading.
+    error.retryAfter = Number(response.headers.get("Retry-After") ?? 0) || 0;
+    throw error;
   }
 }
 
-/** @param {string} text @returns {any} */
-function parse(text) {
+/** @param {unknown} error */
+const unreachable = (error) => new HubError("unreachable", error instanceof Error ? error.message : "", 0);
+
+/** A frame's, or an answer's. @param {string} text @returns {any} undefined if it is none: a proxy's HTML, or nothing */
+export function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // 204, or a proxy's HTML
+    return undefined;
   }
+}
+
+/** @param {Record<string, any>} values what is null or empty is left out */
+export function queryOf(values) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) if (`${value ?? ""}`) query.set(name, value);
+  return query;
 }

@@ -1,6 +1,8 @@
 // One WebSocket, and whether it lives. A browser shows no pings and may not notice a dead network for minutes, so a
 // quiet connection is asked, and one that does not answer is taken for lost.
 
+import { parse } from "./http.js";
+
 /**
  * The part of the WebSocket interface (https://websockets.spec.whatwg.org) that the client needs.
  * @typedef {object} WebSocketLike
@@ -12,6 +14,13 @@
  * @property {any} onerror
  *
  * @typedef {new (url: string, protocols: string[]) => WebSocketLike} WebSocketClass
+ *
+ * What a connection is opened with.
+ * @typedef {{ http: import("./http.js").Http, query: URLSearchParams, token: string }} Opening
+ *
+ * Who is told. `frame` gets a frame's JSON, null for what is none. `closed` is called once, unless `close` was called before;
+ * `after` are the seconds that the hub wants to be left alone.
+ * @typedef {{ frame: (frame: any) => void, closed: (code: number, reason: string, after?: number) => void }} Handlers
  */
 
 /** Milliseconds without a frame after which the hub is asked, and that it then has to answer, or to welcome. */
@@ -29,15 +38,14 @@ export class Socket {
 
   /**
    * @param {WebSocketClass} WebSocket
-   * @param {string} url
-   * @param {string[]} protocols
-   * @param {{ frame: (frame: unknown) => void, closed: (code: number, reason: string) => void }} handlers
-   *   `frame` gets a frame's JSON, null for what is none. `closed` is called once, unless `close` was called before.
-   * @throws {DOMException} SyntaxError, if a protocol has characters that no header can carry
+   * @param {Opening} opening
+   * @param {Handlers} handlers
+   * @throws {DOMException} SyntaxError, if the token has characters that no header can carry
    */
-  constructor(WebSocket, url, protocols, handlers) {
+  constructor(WebSocket, { http, query, token }, handlers) {
     this.#handlers = handlers;
-    const socket = new WebSocket(url, protocols);
+    const url = `${http.base.replace(/^http/i, "ws")}/v1/ws?${query}`;
+    const socket = new WebSocket(url, ["hub.v1", `bearer.${token}`]);
     this.#socket = socket;
     socket.onmessage = (/** @type {{ data: unknown }} */ { data }) => this.#message(data);
     socket.onclose = (/** @type {{ code: number, reason: string }} */ { code, reason }) => this.#end(code, reason);
@@ -67,7 +75,7 @@ export class Socket {
   /** @param {unknown} data */
   #message(data) {
     this.#watch(QUIET, () => this.probe());
-    const frame = parse(String(data));
+    const frame = parse(String(data)) ?? null;
     if (frame?.ref !== PING) this.#handlers.frame(frame);
   }
 
@@ -91,14 +99,5 @@ export class Socket {
   #watch(delay, then) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(then, delay);
-  }
-}
-
-/** @param {string} text @returns {any} */
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
   }
 }

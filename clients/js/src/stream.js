@@ -15,11 +15,22 @@ export class Stream {
   #ended = null;
   #limit;
   #onEnd;
+  #onRead;
 
-  /** @param {number} limit values that may wait for the reader @param {() => void} onEnd called once, at the end */
-  constructor(limit, onEnd) {
+  /**
+   * @param {number} limit values that may wait for the reader
+   * @param {() => void} onEnd called once, at the end
+   * @param {() => void} [onRead] called when the reader has dealt with all there is
+   */
+  constructor(limit, onEnd, onRead) {
     this.#limit = limit;
     this.#onEnd = onEnd;
+    this.#onRead = onRead;
+  }
+
+  /** Whether the reader has dealt with all there is: it waits for more, or has left. */
+  get isRead() {
+    return this.#ended !== null || this.#readers.length > 0;
   }
 
   /** @param {T} value */
@@ -28,7 +39,7 @@ export class Stream {
     const reader = this.#readers.shift();
     if (reader) reader.resolve({ value, done: false });
     else if (this.#buffer.length < this.#limit) this.#buffer.push(value);
-    else this.end(new HubError("buffer_full", `${this.#limit} events wait for a reader that does not keep up.`));
+    else this.end(new HubError("buffer_full", `${this.#limit} events wait for their reader.`));
   }
 
   /** What is buffered is still read; then the iteration ends, or throws `error`. @param {unknown} [error] */
@@ -44,7 +55,12 @@ export class Stream {
     if (this.#buffer.length) {
       return Promise.resolve({ value: /** @type {T} */ (this.#buffer.shift()), done: false });
     }
-    if (!this.#ended) return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    if (!this.#ended) {
+      return new Promise((resolve, reject) => {
+        this.#readers.push({ resolve, reject });
+        this.#onRead?.();
+      });
+    }
     const { error } = this.#ended;
     this.#ended = { error: undefined }; // an error is thrown once
     return error === undefined ? Promise.resolve({ value: undefined, done: true }) : Promise.reject(error);

@@ -10,6 +10,24 @@
  * @property {string} source who published it, as the hub knows them: `user:<id>` or `service:<id>`
  * @property {string} time RFC 3339
  * @property {any} data
+ * @property {{ title?: string, body?: string, url?: string, icon?: string }} [display] how it wants to be shown to people
+ * @property {string} [expires] RFC 3339
+ * @property {string} [collapse_key] a newer one takes the place of an older one with the same key
+ * @property {"low" | "normal" | "high"} [priority]
+ */
+
+/**
+ * @typedef {HubEvent & { cursor: string, read: boolean, archived: boolean }} InboxItem
+ *
+ * A page of the inbox. `unread`: of the whole inbox. `next`: where the next page begins, null if this is the last. `cursor`:
+ * the place in the log at which this is true.
+ * @typedef {{ items: InboxItem[], unread: number, next: string | null, cursor: string }} InboxPage
+ *
+ * @typedef {{ limit?: number, after?: string, unread?: boolean, archived?: boolean, type?: string, topic?: string }} InboxQuery
+ *
+ * Some events were marked, on this device or another of the same user. `ids` is null where `up_to`, a cursor, says which.
+ * @typedef {{ action: "read" | "unread" | "archive" | "unarchive", ids: string[] | null, up_to: string | null,
+ *   unread: number }} InboxMark
  */
 
 /**
@@ -21,6 +39,9 @@
  * @property {string} [id] makes it safe to repeat; made up if not given
  * @property {boolean} [durable] false: skips the log, goes only to those who are there now
  * @property {number} [ttl] seconds that it is kept
+ * @property {string} [collapse_key] it takes the place of an older one with the same key
+ * @property {"low" | "normal" | "high"} [priority]
+ * @property {{ title?: string, body?: string, url?: string, icon?: string }} [display] how it wants to be shown to people
  * @property {string[]} [exclude] clients (tabs, processes) that are not sent it
  */
 
@@ -59,9 +80,9 @@
 /**
  * What can be listened to. `resumed`: all that was missed has been delivered, this many events. `reset`: events were
  * lost to this client, so reload what you show. `error`: a listener threw, or the hub refused something that nobody waits
- * for. `token`: a session's new tokens, null when it is over.
- * @typedef {{ event: HubEvent, state: Status, presence: Presence, resumed: { events: number },
- *   reset: { reason: string }, error: unknown, token: import("./auth.js").Tokens | null }} Events
+ * for. `inbox`: events were marked. `token`: a session's new tokens, null when it is over.
+ * @typedef {{ event: HubEvent, inbox: InboxMark, state: Status, presence: Presence, resumed: { events: number },
+ *   reset: { reason: string }, error: unknown, token: import("./session.js").Tokens | null }} Events
  */
 
 /**
@@ -71,17 +92,20 @@
  */
 
 /**
- * One of `token`, `tokenProvider`, `session` and `username` says who connects.
+ * One of `token`, `tokenProvider` and `session` says who connects.
  * @typedef {object} Options
  * @property {string} [url] the hub's address; in a browser the page's own origin by default
  * @property {string} [token] a JWT, used until it ends
  * @property {TokenProvider} [tokenProvider]
- * @property {import("./auth.js").Session} [session] a login, see `login()`
- * @property {string} [username]
- * @property {string} [password] with `username`: logs in when it must
+ * @property {import("./session.js").Session} [session] a login at the hub
  * @property {string[]} [topics] besides those that the token subscribes by itself
  * @property {string | null} [after] a cursor to resume from
  * @property {string} [client] 8-64 of `A-Z a-z 0-9 _ -`: this tab or process; what it publishes is not sent back to it
+ * @property {Pick<Storage, "getItem" | "setItem">} [storage] keeps the cursor over page loads: `localStorage`, or
+ *   `sessionStorage` for each tab its own
+ * @property {boolean | string} [share] one connection for all tabs of this origin in which the same person is signed in;
+ *   a text makes a group of its own
+ * @property {"auto" | "websocket" | "sse"} [transport] `auto`: a WebSocket, or server-sent events where none gets through
  * @property {import("./socket.js").WebSocketClass} [WebSocket] where there is no global one (Node before 22)
  * @property {Fetch} [fetch]
  */

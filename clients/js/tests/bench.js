@@ -19,7 +19,7 @@ beforeEach(() => {
 
 /** @param {import("../src/types.js").Options} [options] */
 export function make(options = {}) {
-  return new HubClient({ url: "http://hub.test/", token: "jwt-1", WebSocket: FakeSocket, client: "tab-00000001", ...options });
+  return new HubClient({ url: "http://hub.test/", token: "jwt-1", WebSocket: FakeSocket, client: "tab-00000001", transport: "websocket", ...options });
 }
 
 /** @param {import("../src/types.js").Options} [options] */

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { beforeEach, mock, test } from "node:test";
 
-import { HubClient, login, Session } from "../src/index.js";
+import { HubClient } from "../src/index.js";
+import { login, Session } from "../src/session.js";
 import { FakeSocket, fakeFetch, settled } from "./fake.js";
 
 const url = "https://hub.test";
@@ -183,9 +184,10 @@ test("logout ends the session at the hub and here, even if the hub is gone", asy
   await (await login({ url, username: "alice", password: "secret", fetch: over.fetch })).logout();
 });
 
-test("a client logs in by itself and tells the tokens", async () => {
+test("a client whose session logs in by itself tells the tokens", async () => {
   const { fetch } = hub();
-  const client = new HubClient({ url, username: "alice", password: "secret", fetch, WebSocket: FakeSocket });
+  const session = new Session({ url, username: "alice", password: "secret", fetch });
+  const client = new HubClient({ url, session, fetch, WebSocket: FakeSocket });
   const told = /** @type {any[]} */ ([]);
   client.on("token", (tokens) => told.push(tokens?.access));
   client.connect();

@@ -1,7 +1,8 @@
-// A login: keeps an access token young with a refresh token that is spent at each use.
+// A login: keeps an access token young with a refresh token that is spent at each use. An entry of its own, for those who
+// log in at the hub.
 
 import { HubError } from "./errors.js";
-import { Http } from "./http.js";
+import { Http, parse } from "./http.js";
 
 /**
  * What is worth keeping of a login, as plain JSON. `renewAt` is in milliseconds of this machine's clock, counted
@@ -13,6 +14,8 @@ import { Http } from "./http.js";
  * @property {Tokens | null} [tokens] goes on from these
  * @property {string} [username]
  * @property {string} [password] with `username`: logs in whenever there are no tokens that work
+ * @property {Pick<Storage, "getItem" | "setItem">} [storage] keeps the tokens, for all tabs that use the same one
+ *   (`localStorage`): they take turns in renewing them
  * @property {import("./types.js").Fetch} [fetch]
  * @property {(tokens: Tokens | null) => void} [onTokens] called with each new pair, and with null when the login is
  *   over. Whoever stores tokens must store the newest: using a spent refresh token ends the session.
@@ -32,20 +35,25 @@ const TRIES = 2;
 export class Session {
   #http;
   #credentials;
-  #tokens;
+  /** @type {Tokens | null} */
+  #tokens = null;
+  #storage;
   /** @type {Promise<Tokens> | null} */
   #renewing = null;
 
   /** @param {SessionOptions} options */
-  constructor({ url, tokens = null, username, password, fetch, onTokens }) {
+  constructor({ url, tokens = null, username, password, storage, fetch, onTokens }) {
     this.#http = new Http(url, fetch);
-    this.#tokens = tokens;
+    this.#storage = storage;
+    if (tokens) this.#keep(tokens, false);
+    else this.#tokens = this.#stored();
     this.#credentials = username === undefined ? null : { username, password };
     this.onTokens = onTokens;
   }
 
   /** The newest pair. */
   get tokens() {
+    if (this.#storage) this.#tokens = this.#stored();
     return this.#tokens;
   }
 
@@ -57,8 +65,9 @@ export class Session {
    * @throws {HubError} `credentials_invalid`, `refresh_invalid`, `refresh_reused`, `unreachable`, …
    */
   async token({ fresh = false } = {}) {
-    if (!fresh && this.#tokens && Date.now() < this.#tokens.renewAt) return this.#tokens.access;
-    this.#renewing ??= this.#renew().finally(() => {
+    const { tokens } = this;
+    if (!fresh && tokens && Date.now() < tokens.renewAt) return tokens.access;
+    this.#renewing ??= this.#renewOnce(tokens).finally(() => {
       this.#renewing = null;
     });
     return (await this.#renewing).access;
@@ -75,6 +84,16 @@ export class Session {
       this.#credentials = null;
       this.#keep(null);
     }
+  }
+
+  /** Unless another tab did meanwhile: a spent refresh token would end the session. @param {Tokens | null} old */
+  #renewOnce(old) {
+    const renew = () => {
+      const { tokens } = this;
+      return tokens && tokens.access !== old?.access ? Promise.resolve(tokens) : this.#renew();
+    };
+    const locks = this.#storage && globalThis.navigator?.locks;
+    return locks ? locks.request(this.#key, renew) : renew();
   }
 
   async #renew() {
@@ -114,10 +133,20 @@ export class Session {
     return tokens;
   }
 
-  /** @param {Tokens | null} tokens */
-  #keep(tokens) {
+  /** @param {Tokens | null} tokens @param {boolean} [tell] */
+  #keep(tokens, tell = true) {
     this.#tokens = tokens;
-    this.onTokens?.(tokens);
+    this.#storage?.setItem(this.#key, JSON.stringify(tokens));
+    if (tell) this.onTokens?.(tokens);
+  }
+
+  /** @returns {Tokens | null} */
+  #stored() {
+    return parse(this.#storage?.getItem(this.#key) ?? "null") ?? null;
+  }
+
+  get #key() {
+    return `hub.tokens ${this.#http.base}`;
   }
 }
 
@@ -136,28 +165,4 @@ export async function login({ username, password, ...rest }) {
   const first = new Session({ ...rest, username, password });
   await first.token();
   return new Session({ ...rest, tokens: first.tokens });
-}
-
-/**
- * The one way to a token that the options name.
- * @param {import("./types.js").Options & { url: string }} options
- * @param {(tokens: Tokens | null) => void} onTokens
- * @returns {import("./types.js").TokenProvider}
- */
-export function provider({ token, tokenProvider, session, ...login }, onTokens) {
-  if (tokenProvider) return tokenProvider;
-  if (token !== undefined) {
-    return ({ fresh }) => {
-      if (fresh) throw new HubError("token_unavailable", "The token is over, and there is no way to a new one.");
-      return token;
-    };
-  }
-  const own = session ?? (login.username === undefined ? null : new Session(login));
-  if (!own) throw new TypeError("token, tokenProvider, session or username and password: who are you?");
-  const told = own.onTokens;
-  own.onTokens = (tokens) => {
-    told?.(tokens);
-    onTokens(tokens);
-  };
-  return (options) => own.token(options);
 }
