@@ -109,7 +109,6 @@ export class HubClient {
   /** Ends the connection and every iteration over events. */
   close() {
     this.#line.stop();
-    if (this.state !== "stopped") this.#hear("state", { state: "stopped" }); // it had not begun
   }
 
   /**

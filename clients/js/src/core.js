@@ -78,10 +78,8 @@ export class Core {
         return this.#closed(input["code"], input["reason"]);
       case "timer":
         return this.state === "waiting" ? this.#authorize() : [];
-      case "stop":
+      default: // stop
         return this.#stop();
-      default:
-        throw new TypeError(`not an input: ${input.kind}`);
     }
   }
 

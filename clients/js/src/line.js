@@ -144,9 +144,11 @@ export class Line {
     /** Events that came while catching up; null when that is over. @type {number | null} */
     let missed = after === null ? null : 0;
     let welcome = false;
+    let streams = false;
     const frame = (/** @type {any} */ frame) => {
       if (frame?.type === "welcome" && this.core.state === "connecting") {
         welcome = true;
+        this.#blocked = streams;
         this.#news = { welcome: frame };
       }
       this.#feed({ kind: "frame", frame });
@@ -162,11 +164,12 @@ export class Line {
       const closed = (/** @type {number} */ code, /** @type {string} */ reason, after = 0) => {
         // At the same moment, over HTTP: what fails, too, is not there, and what works was blocked.
         if (!welcome && !stream && fallback && code === 1006) return connect(true);
-        this.#blocked = stream && welcome;
+        if (!welcome) this.#blocked = false;
         this.#news = { close: { code, reason } };
         this.#after = after;
         return this.#feed({ kind: "closed", code, reason });
       };
+      streams = stream;
       const handlers = { frame, closed };
       if (!stream && WebSocket) {
         try {

@@ -1,17 +1,15 @@
 // One connection for all tabs in which the same person is signed in. The tab that has the lock leads: it has the line to
 // the hub, and tells the others all that it hears; they ask it for what they want. When it dies the next one leads on,
 // from the cursor that all of them have reached.
-//
-// Who has not reached it (a tab that was loaded anew with an older cursor) reads what is between from the log by itself:
-// cursors cannot be compared, but what was read and what was told meet in the same events.
 
 import { randomName } from "./client.js";
 import { HubError } from "./errors.js";
+import { Hearing } from "./hearing.js";
 
 /**
  * @import { Core, Input } from "./core.js"
  * @import { Line, News, Setup, Tell } from "./line.js"
- * @import { HubEvent, Page, Status } from "./types.js"
+ * @import { Page, Status } from "./types.js"
  *
  * @typedef {object} Sharing
  * @property {true | string} share
@@ -21,12 +19,6 @@ import { HubError } from "./errors.js";
  * @property {Tell} tell
  * @property {(topics: string[], options: { after?: string, limit?: number }) => Promise<Page>} history
  */
-
-/** Events that are remembered, so that none is told twice at a change of leaders. */
-const REMEMBERED = 1000;
-/** Events read from the log at once, and milliseconds until it is tried again. */
-const PAGE = 500;
-const PAUSE = 250;
 
 /**
  * The tab's part in a shared line, or the line itself where there can be none: a browser without Web Locks (a page without
@@ -61,7 +53,7 @@ export class Tabs {
   #line;
   #core;
   #tell;
-  #history;
+  #hearing;
   /** @type {BroadcastChannel | null} */
   #channel = null;
   /** Lets go of the locks, and of the wish for them. */
@@ -78,14 +70,6 @@ export class Tabs {
   /** @type {Map<number, { resolve: (frame: any) => void, reject: (error: HubError) => void }>} */
   #requests = new Map();
   #refs = 0;
-  /** The cursors of the newest events. @type {Set<string>} */
-  #seen = new Set();
-  /** What this tab published and does not want to hear. @type {Set<string>} */
-  #own = new Set();
-  /** What is told while this tab reads the log. @type {[keyof News, any][] | null} */
-  #held = null;
-  /** @type {string | null} */
-  #cursor;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -95,9 +79,8 @@ export class Tabs {
     this.#line = line;
     this.#core = core;
     this.#tell = tell;
-    this.#history = history;
     this.topics = core.topics;
-    this.#cursor = core.cursor;
+    this.#hearing = new Hearing(core.cursor, tell, history);
     line.tell = (what, value) => this.#told(what, value);
   }
 
@@ -114,6 +97,7 @@ export class Tabs {
   }
 
   stop() {
+    if (this.status.state === "stopped") return;
     const leads = this.#leads;
     this.#post({ type: "topics", topics: null });
     this.#leave();
@@ -131,7 +115,7 @@ export class Tabs {
     if (input.kind === "publish" && !input["echo"]) {
       // The hub sends it to all tabs: this one would hear itself.
       input = { ...input, event: { id: randomName(), ...input["event"] } };
-      remember(this.#own, input["event"].id);
+      this.#hearing.leaveOut(input["event"].id);
     }
     if (this.#leads) return this.#perform(this.#me, input);
     return new Promise((resolve, reject) => {
@@ -156,7 +140,7 @@ export class Tabs {
 
   #join() {
     this.#wanted.set(this.#me, this.topics);
-    this.#post({ type: "join", topics: this.topics, cursor: this.#cursor });
+    this.#post({ type: "join", topics: this.topics, cursor: this.#hearing.cursor });
   }
 
   /** @param {Record<string, any>} message */
@@ -209,57 +193,16 @@ export class Tabs {
     this.#wanted = new Map(wanted);
     if (!same(this.#wanted.get(this.#me), this.topics)) this.#join();
     this.#hear("state", status);
-    if (this.#cursor !== null && cursor !== this.#cursor) this.#catchUp(this.#cursor);
-    this.#hear("cursor", cursor);
-  }
-
-  /** Reads what the leader told before this tab was there. @param {string} after */
-  async #catchUp(after) {
-    if (this.#held) return; // what is read goes far enough
-    const held = (this.#held = /** @type {[keyof News, any][]} */ ([]));
-    const { signal } = this.#end;
-    let events = 0;
-    while (!signal.aborted) {
-      try {
-        if (this.status.state !== "open") throw new HubError("not_connected", "", 0);
-        const topics = [...new Set([...(this.status.welcome?.["topics"] ?? []), ...this.#union()])];
-        const page = await this.#history(topics, { after, limit: PAGE });
-        if (page.reset) this.#tell("reset", { reason: "truncated" });
-        for (const event of page.events) events += Number(this.#deliver(event));
-        after = page.cursor;
-        if (!page.more) break;
-      } catch (error) {
-        if (error instanceof HubError && !error.temporary) {
-          this.#tell("reset", { reason: error.code });
-          break;
-        }
-        await new Promise((done) => setTimeout(done, PAUSE));
-      }
-    }
-    this.#held = null;
-    if (signal.aborted) return;
-    this.#tell("resumed", { events });
-    for (const [name, value] of held) this.#hear(name, value);
+    this.#hearing.meet(cursor, () => {
+      const { state, welcome } = this.status;
+      return state === "open" ? [...new Set([...(welcome?.["topics"] ?? []), ...this.#union()])] : null;
+    });
   }
 
   /** @template {keyof News} Name @param {Name} name @param {News[Name]} value */
   #hear(name, value) {
     if (name === "state") this.#enter(/** @type {Status} */ (value));
-    else if (this.#held) this.#held.push([name, value]);
-    else if (name === "event") this.#deliver(/** @type {HubEvent} */ (value));
-    else {
-      if (name === "cursor") this.#cursor = /** @type {string | null} */ (value);
-      this.#tell(name, value);
-    }
-  }
-
-  /** @param {HubEvent} event @returns {boolean} whether it was news */
-  #deliver(event) {
-    const { cursor, id } = event;
-    if (cursor !== null && this.#seen.has(cursor)) return false;
-    if (cursor !== null) remember(this.#seen, cursor);
-    if (!this.#own.delete(id)) this.#tell("event", event);
-    return true;
+    else this.#hearing.hear(name, value);
   }
 
   /** @param {Status} status */
@@ -282,7 +225,7 @@ export class Tabs {
     this.#requests.clear();
     this.#wanted.set(this.#me, this.topics);
     this.#core.topics = this.#union();
-    this.#core.cursor = this.#cursor;
+    this.#core.cursor = this.#hearing.cursor;
     this.#line.start();
     this.#present.clear();
     for (const tab of this.#wanted.keys()) this.#watch(tab);
@@ -368,7 +311,8 @@ export class Tabs {
     if (name === "presence") this.#note(/** @type {import("./types.js").Presence} */ (value));
     if (name === "state") {
       const { error: _, ...status } = /** @type {Status} */ (value); // errors do not travel
-      this.#post({ type: "tell", name, value: status });
+      // A refusal is this tab's: the next one has a token of its own, and leads if that is taken.
+      if (status.state !== "stopped") this.#post({ type: "tell", name, value: status });
     } else this.#post({ type: "tell", name, value });
     this.#hear(name, value);
   }
@@ -408,6 +352,7 @@ export class Tabs {
     this.#leads = false;
     this.#leader = null;
     this.#end.abort();
+    this.#hearing.stop();
     this.#wanted.clear();
     this.#watched.clear();
     clearTimeout(this.#timer);
@@ -426,10 +371,3 @@ function changed(topics, { kind, topics: those }) {
 
 /** @param {string[] | undefined} one @param {string[]} other */
 const same = (one, other) => one?.length === other.length && one.every((topic) => other.includes(topic));
-
-/** @param {Set<string>} set @param {string} value */
-function remember(set, value) {
-  set.add(value);
-  if (set.size > REMEMBERED) for (const oldest of set) return set.delete(oldest);
-  return false;
-}
