@@ -7,13 +7,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the Python tests need of Node's world: the OpenID provider that they log in at, AsyncAPI's parser.
 NODE_TESTS := $(patsubst %,tests/%/node_modules/.installed,identity/provider transports/asyncapi)
 
-.PHONY: help run test check unit js autobahn soak chaos bench bench-short screenshot clean
+.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short screenshot clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 run: $(VENV)/.run ## Install what the hub needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/hub serve
+
+cluster: $(VENV)/.test ## Three hubs, three NATS servers and PostgreSQL behind one address, on this machine, to look at
+	@exec $(BIN)/python -m tests.cluster
 
 test: $(VENV)/.test check js unit ## Install what the tests need and run everything
 

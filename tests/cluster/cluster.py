@@ -18,7 +18,7 @@ _SECRET = "a secret that all nodes of the tests know"
 
 
 class Cluster:
-    """``nodes`` hubs on ``servers`` NATS servers. Tokens are the test's own: every node takes them."""
+    """``nodes`` hubs on ``servers`` NATS servers. Unless they have a key, every node takes the test's own tokens."""
 
     def __init__(self, directory: Path, *, nodes: int = 3, servers: int = 1, **settings: Any) -> None:
         self.nats: NatsServer | NatsCluster
@@ -27,9 +27,10 @@ class Cluster:
             "engine": "nats",
             "nats_url": self.nats.url,
             "nats_replicas": 1 if servers == 1 else 3,
-            "signing_secret": _SECRET,
             "presence_grace": 0,
         }
+        if "signing_key_file" not in settings:
+            common["signing_secret"] = _SECRET
         self.hubs = []
         for number in range(nodes):
             home = directory / f"hub{number}"
