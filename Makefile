@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the Python tests need of Node's world: the OpenID provider that they log in at, AsyncAPI's parser.
 NODE_TESTS := $(patsubst %,tests/%/node_modules/.installed,identity/provider transports/asyncapi)
 
-.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short screenshot clean
+.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short bench-engines screenshot clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -47,6 +47,9 @@ bench: $(VENV)/.bench ## Measure the hub beside its peers, into benchmarks/resul
 
 bench-short: $(VENV)/.bench ## The same, small and short (under three minutes), into benchmarks/results/short/
 	@$(BIN)/python -m benchmarks --short
+
+bench-engines: $(VENV)/.test ## What the embedded log and NATS JetStream carry on this machine (two minutes)
+	@$(BIN)/python -m benchmarks.engines
 
 screenshot: $(VENV)/.test ## Make docs/console.png from the running page
 	$(BIN)/python -m tests.browser.screenshot

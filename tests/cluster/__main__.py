@@ -1,7 +1,7 @@
 """A whole cluster on one laptop (``make cluster``): three NATS servers, PostgreSQL, three hubs, one address.
 
-To look at and to play with: log in, open a few windows, kill a node and see what the others do. Ctrl-C ends all. Everything listens on
-loopback, and its data is gone afterwards.
+To look at and to play with: log in, open a few windows, kill a node and see what the others do. Ctrl-C ends all.
+Everything listens on loopback, and its data is gone afterwards.
 """
 
 from __future__ import annotations
