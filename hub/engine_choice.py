@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hub.data_directory import StartError
 from hub.engine.base import Engine
 from hub.engine.sqlite import SqliteEngine
 from hub.settings import Settings
+
+if TYPE_CHECKING:
+    from hub.engine.nats_link import Access
 
 
 def make(settings: Settings) -> Engine:
@@ -20,16 +25,11 @@ def make(settings: Settings) -> Engine:
     )
 
 
-def _nats(settings: Settings) -> Engine:
-    try:
-        from hub.engine.nats import NatsEngine
-        from hub.engine.nats_link import Access
-        from hub.engine.nats_stream import StreamSettings
-    except ModuleNotFoundError as error:
-        raise StartError(
-            f"HUB_ENGINE=nats needs the package {error.name}: pip install 'notification-hub[nats]' has it."
-        ) from error
-    access = Access(
+def nats_access(settings: Settings) -> Access:
+    """Where the servers are, and how to be let in. Raises ``ModuleNotFoundError`` if the client is not installed."""
+    from hub.engine.nats_link import Access
+
+    return Access(
         servers=settings.nats_url,
         token=None if settings.nats_token is None else settings.nats_token.get_secret_value(),
         credentials=settings.nats_credentials_file,
@@ -37,6 +37,16 @@ def _nats(settings: Settings) -> Engine:
         certificate=settings.nats_cert_file,
         key=settings.nats_key_file,
     )
+
+
+def _nats(settings: Settings) -> Engine:
+    try:
+        from hub.engine.nats import NatsEngine
+        from hub.engine.nats_stream import StreamSettings
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"HUB_ENGINE=nats needs the package {error.name}: pip install 'notification-hub[nats]' has it."
+        ) from error
     stream = StreamSettings(
         name=settings.nats_stream,
         replicas=settings.nats_replicas,
@@ -45,4 +55,4 @@ def _nats(settings: Settings) -> Engine:
         retention_bytes=settings.retention_bytes,
         dedupe_window=settings.dedupe_window,
     )
-    return NatsEngine(access, stream)
+    return NatsEngine(nats_access(settings), stream)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli import audit, backup, bench, keys, listen, migrate, publish, serve, services, token, users
+from hub.cli import audit, backup, bench, doctor, keys, listen, migrate, publish, serve, services, token, users
 from hub.cli.output import Failure
 from hub.errors import HubError
 from hub.settings import SettingsError
@@ -36,6 +36,7 @@ app.command("publish")(publish.publish)
 app.command("listen")(listen.listen)
 app.command("migrate")(migrate.migrate)
 app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 

@@ -48,6 +48,8 @@ def backup(
         with _shown() as progress:
             manifest = snapshot.take(settings, file, progress)
     say(f"{_described(manifest)}, in {_size(file.stat().st_size)}.")
+    if settings.database_url is not None:
+        say("Users and rights are not in it: they are in PostgreSQL. Dump that before this (pg_dump).")
     if settings.engine == "nats":
         say("The events are not in it: they are in NATS. Back up its stream after this (nats stream backup).")
     _result(file, manifest, as_json=as_json)

@@ -33,7 +33,8 @@ def test_these_are_the_commands() -> None:
         "user add", "user passwd", "user grant", "user disable", "user enable", "user list",
         "service add", "service grant", "service disable", "service enable",
         "service list", "service key create", "service key list", "service key rotate", "service key revoke",
-        "keys list", "keys rotate", "keys retire", "audit list", "audit export", "audit verify", "backup", "restore",
+        "keys list", "keys rotate", "keys retire", "audit list", "audit export", "audit verify",
+        "backup", "restore", "doctor",
     }  # fmt: skip
 
 
