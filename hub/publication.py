@@ -10,7 +10,7 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from hub import cloud_attributes, policy
 from hub.errors import HubError
@@ -134,7 +134,7 @@ def make_own(kind: str, data: dict[str, JsonValue], source: Principal, to: Topic
 def head_of(body: bytes) -> dict[str, Any]:
     """An event's members without ``data``, which stands last and may be large."""
     # No string in front of it can hold these bytes: a quotation mark in one is escaped.
-    head: dict[str, Any] = json.loads(body[: body.index(b',"data":')] + b"}")
+    head: dict[str, Any] = from_json(body[: body.index(b',"data":')] + b"}")
     return head
 
 

@@ -30,14 +30,19 @@ class Item:
     """Those of its topics that the inbox has, in the publisher's order."""
     current: bool
     """No newer one of its collapse key has taken its place."""
-    shown: bool
-    """It is current, or had been read when another took its place."""
+    kept: bool
+    """It had been read when another took its place: then it stays."""
     read: bool
     archived: bool
     lane: int
     """The one that counts it; 0: it is shared."""
     mark: Any
     """The row of its mark, or None."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the user sees it."""
+        return self.current or self.kept
 
     def is_unread(self) -> bool:
         """Whether it is among those that the unread count counts."""
@@ -78,21 +83,17 @@ async def _item(db: AsyncConnection, view: View, event: Any, rows: list[Any], ma
     decisive = deciding or rows
     by = [row.by for row in decisive if hasattr(row, "by") and not row.hidden]
     current = any(not hasattr(row, "by") for row in decisive)
-    if current:
-        shown = True
-    elif not by:
-        shown = False
-    elif mark is not None:
-        shown = mark.kept
+    if mark is not None and by:
+        kept = mark.kept
     else:
-        shown = event.seq <= view.read_to and await _had_read(db, view, event.seq, max(by))
+        kept = bool(by) and event.seq <= view.read_to and await _had_read(db, view, event.seq, max(by))
     return Item(
         seq=event.seq,
         id=event.id,
         type=event.type,
         topics=tuple(view.lanes[row.lane].topic for row in rows),
         current=current,
-        shown=shown,
+        kept=kept,
         read=mark.read if mark is not None else event.seq <= view.read_to,
         archived=mark.archived if mark is not None else event.seq <= view.archived_to,
         lane=lane,

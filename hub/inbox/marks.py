@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.inbox import items as items_of
 from hub.inbox import tables
 from hub.inbox.items import Item
-from hub.inbox.models import Event, Mark, Reader, ReadUp
+from hub.inbox.models import Entry, Event, Mark, Reader, ReadUp
 from hub.inbox.tables import pieces, table
 from hub.inbox.view import View
 
@@ -53,7 +53,7 @@ async def mark(db: AsyncConnection, view: View, action: Action, ids: Sequence[st
         if item.lane:
             delta = (not read and not archived) - (item.current and item.seq > view.counted_from)
             sums[view.owner, item.lane] += delta - (item.mark.delta if item.mark is not None else 0)
-        row = {"read": read, "archived": archived, "kept": not item.current, "delta": delta, "time": now}
+        row = {"read": read, "archived": archived, "kept": item.kept, "delta": delta, "time": now}
         if item.mark is None:
             fresh.append(row | {"owner": view.owner, "seq": item.seq, "lane": item.lane})
         else:
@@ -90,10 +90,11 @@ async def mark_up_to(db: AsyncConnection, view: View, action: Action, place: int
             await db.execute(
                 insert(table(ReadUp)), {"owner": view.owner, "read_to": place, "at": view.position, "time": now}
             )
-    # What the watermarks say as well need not be said, but for what others have taken the place of.
+    # What the watermarks say as well need not be said. But of what has been replaced, it counts what was said before.
+    current = select(Entry.seq).where(Entry.lane == Mark.lane, Entry.seq == Mark.seq).exists()
     other, other_to = (Mark.archived, view.archived_to) if reading else (Mark.read, view.read_to)
     for usual, stretch in ((True, Mark.seq <= other_to), (False, Mark.seq > other_to)):
-        await db.execute(delete(table(Mark)).where(*mine, Mark.kept.is_(False), other.is_(usual), stretch))
+        await db.execute(delete(table(Mark)).where(*mine, current, other.is_(usual), stretch))
     return view, moved or turned > 0
 
 

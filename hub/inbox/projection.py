@@ -1,6 +1,6 @@
 """A piece of the log becomes rows: its events, their places in lanes, and whose place they take.
 
-One call is one transaction's work and costs a few statements, whatever the number of events. Knows models and lanes.
+One call is part of a transaction and costs a few statements, whatever the number of events. Knows models and lanes.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ async def project(db: AsyncConnection, entries: Sequence[LogEntry], known: Known
     if len(known.lanes) > _MOST_KNOWN:
         known.lanes.clear()
     piece = _Piece(known)
-    heads = [(entry, head_of(entry.body)) for entry in entries]
-    taken = [(entry, head) for entry, head in heads if not head["type"].startswith(RESERVED)]
+    taken = [(entry, head) for entry in entries if not (head := head_of(entry.body))["type"].startswith(RESERVED)]
     await piece.learn(db, taken)
     for entry, head in taken:
         piece.take(entry, head)
@@ -138,8 +137,9 @@ class _Piece:
         if row is None:
             self._overtaken[lane.id, seq] = by
         else:
-            # It came and went in one transaction: nobody saw it.
-            self._leave(row["lane"], seq, row["ordinal"], row["kind"], row["rank"], by=by, hidden=True)
+            # It came and went in one transaction: nobody saw it, unless by another lane.
+            hidden = row["kind"] == Kind.COUNTED
+            self._leave(row["lane"], seq, row["ordinal"], row["kind"], row["rank"], by=by, hidden=hidden)
 
     def _leave(self, lane: int, seq: int, ordinal: int, kind: int, rank: int, *, by: int, hidden: bool) -> None:
         if kind == Kind.COUNTED:
@@ -204,10 +204,10 @@ class _Piece:
         settled: list[dict[str, Any]] = []
         for some in pieces(seqs):
             for mark in await db.execute(select(table(Mark)).where(Mark.seq.in_(some))):
-                kept = mark.kept or mark.read
-                marks[mark.owner, mark.seq] = kept
-                # In another lane the event may still be counted for this user, where that lane is the one that counts.
+                # Another lane than the one that counts an event for this user says nothing; of a shared one, each does.
                 gone = (mark.lane, mark.seq) in self._overtaken
+                kept = mark.kept or (mark.read and (gone or mark.lane == 0))
+                marks[mark.owner, mark.seq] = kept
                 sums[mark.owner, mark.lane] -= mark.delta if gone else 0
                 settled.append(
                     {"_owner": mark.owner, "_seq": mark.seq, "_kept": kept, "_delta": 0 if gone else mark.delta}
@@ -229,9 +229,13 @@ class _Piece:
             rows = await db.execute(select(table(Entry)).where(tuple_(Entry.lane, Entry.seq).in_(part)))
             for row in rows:
                 owner = topics[row.lane]
-                unread = is_own(owner) and not marks.get((owner, row.seq), row.seq <= read_to.get(owner, 0))
+                hidden = (
+                    is_own(owner)
+                    and row.kind == Kind.COUNTED
+                    and not marks.get((owner, row.seq), row.seq <= read_to.get(owner, 0))
+                )
                 by = self._overtaken[row.lane, row.seq]
-                self._leave(row.lane, row.seq, row.ordinal, row.kind, row.rank, by=by, hidden=unread)
+                self._leave(row.lane, row.seq, row.ordinal, row.kind, row.rank, by=by, hidden=hidden)
         await db.execute(
             tables.delete_by(Entry, "lane", "seq"), [{"_lane": lane, "_seq": seq} for lane, seq in self._overtaken]
         )

@@ -24,13 +24,15 @@ from hub.errors import HubError
 from hub.inbox import models, removal
 from hub.inbox.models import Event, Progress
 from hub.inbox.projection import Known, project
-from hub.inbox.tables import table
+from hub.inbox.tables import pieces, table
 from hub.model import Entry
 
 log = logging.getLogger("hub.inbox")
 
 _PIECE = 4000
 """Entries of one transaction."""
+_SOME = 400
+"""Entries that are looked at in one go: some milliseconds, in which nobody else has a turn."""
 _LOOK = 0.2
 """Seconds between looks at the log's head, and so between transactions where little is published."""
 _REST = 4.0
@@ -101,13 +103,26 @@ class Projector:
             self._wanted.discard(me)
 
     async def settle(self) -> None:
-        """Remove all that is past its time by now. Raises what the database raises."""
-        now = self._clock()
-        async with self._store.read() as session:
-            due = (await session.execute(select(Event.seq).where(Event.expires_at <= now).limit(1))).first() is not None
-        while due:
+        """Remove all that is past its time, or that the log no longer has, by now. Raises ``identity_unavailable``."""
+        now, floor = self._clock(), self._engine.floor
+        while await self._is_past(now):
             async with self._turn, self._store.write() as session:
-                due = await removal.expire(await session.connection(), now) == removal.MOST
+                await removal.expire(await session.connection(), now)
+        while floor > self._floor:
+            async with self._turn:
+                # Of what is still to come, the log gives what it has.
+                floor = min(floor, self._position)
+                async with self._store.write() as session:
+                    removed = await removal.forget(await session.connection(), floor)
+                # Lanes may be among what went.
+                self._known = Known(self._known.newest)
+                if removed < removal.MOST:
+                    self._floor = floor
+
+    async def _is_past(self, now: float) -> bool:
+        async with self._store.read() as session:
+            past = select(Event.seq).where(Event.expires_at <= now).limit(1)
+            return (await session.execute(past)).first() is not None
 
     async def _run(self) -> None:
         failing = False
@@ -148,8 +163,9 @@ class Projector:
         worked = False
         if self._behind():
             worked = await self._advance()
-        if self._clock() >= self._next_tidy or self._engine.floor > self._floor:
-            await self._tidy()
+        if self._clock() >= self._next_tidy:
+            await self.settle()
+            self._next_tidy = self._clock() + _TIDY
         return worked
 
     async def _advance(self) -> bool:
@@ -169,7 +185,8 @@ class Projector:
                     db = await session.connection()
                     if not await self._locate(db):
                         return False
-                    await project(db, entries, known)
+                    for some in pieces(entries, _SOME):
+                        await project(db, some, known)
                     await db.execute(update(table(Progress)).values(seq=through, lanes=known.newest))
             except BaseException:
                 self._known = Known(0)
@@ -196,23 +213,3 @@ class Projector:
             self._known = Known(lanes)
         self._epoch, self._position = epoch, seq
         return same
-
-    async def _tidy(self) -> None:
-        async with self._turn:
-            now, floor = self._clock(), self._engine.floor
-            async with self._store.read() as session:
-                db = await session.connection()
-                past = (await db.execute(select(Event.seq).where(Event.expires_at <= now).limit(1))).first()
-            more = False
-            if past is not None:
-                async with self._store.write() as session:
-                    more = await removal.expire(await session.connection(), now) == removal.MOST
-            if floor > self._floor:
-                async with self._store.write() as session:
-                    removed = await removal.forget(await session.connection(), min(floor, self._position))
-                # Lanes may be among what went.
-                self._known = Known(self._known.newest)
-                if removed < removal.MOST:
-                    self._floor = min(floor, self._position)
-                more = more or removed >= removal.MOST
-            self._next_tidy = now if more else now + _TIDY

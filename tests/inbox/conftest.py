@@ -29,6 +29,16 @@ def user(name: str, *topics: str) -> Principal:
     return Principal(name, "user", "s", 0, topics=tuple(Topic(topic) for topic in topics))
 
 
+class _Engine(SqliteEngine):
+    """A log that lets go of what the test says."""
+
+    raised = 0
+
+    @property
+    def floor(self) -> int:
+        return max(super().floor, self.raised)
+
+
 class Post:
     """A hub whose inbox is tested."""
 
@@ -49,6 +59,11 @@ class Post:
         publication = Publication.model_validate({"type": "t", "to": {"users": ["alice"]}} | said)
         return make_draft(publication, SHOP, now=self.clock(), max_bytes=1 << 16)
 
+    def retain(self, after: int) -> None:
+        """The log lets go of everything up to there."""
+        assert isinstance(self.hub.engine, _Engine)
+        self.hub.engine.raised = max(after, self.hub.engine.raised)
+
     async def page(self, who: Principal, *, after: str | None = None, limit: int = 50, **wanted: Any) -> Page:
         """A page of somebody's inbox."""
         return await self.inbox.read(who, Wanted(**wanted), after=after, limit=limit)
@@ -62,16 +77,14 @@ def clock() -> Clock:
     return Clock(1_000_000)
 
 
-@pytest.fixture
-def open_post(tmp_path: Path, clock: Clock) -> Open:
+def opener(directory: Path, clock: Clock) -> Open:
     """Opens it on the same files each time it is called, so that restarts can be tested."""
 
     @asynccontextmanager
     async def opened(*, retention_age: float = 1e9, name: str = "log.db") -> AsyncIterator[Post]:
-        settings = Settings(data_dir=tmp_path)
-        application = Application(settings)
-        engine = SqliteEngine(
-            tmp_path / name, retention_age=retention_age, retention_bytes=1 << 30, dedupe_window=1000, clock=clock
+        application = Application(Settings(data_dir=directory))
+        engine = _Engine(
+            directory / name, retention_age=retention_age, retention_bytes=1 << 30, dedupe_window=1000, clock=clock
         )
         hub = Hub(engine, application.limits, presence_topics=(), presence_grace=1)
         store = application.identity.store
@@ -87,6 +100,11 @@ def open_post(tmp_path: Path, clock: Clock) -> Open:
             await store.close()
 
     return opened
+
+
+@pytest.fixture
+def open_post(tmp_path: Path, clock: Clock) -> Open:
+    return opener(tmp_path, clock)
 
 
 @pytest.fixture
