@@ -103,7 +103,7 @@ class Projector:
             self._wanted.discard(me)
 
     async def settle(self) -> None:
-        """Remove all that is past its time, or that the log no longer has, by now. Raises ``identity_unavailable``."""
+        """Remove all that is past its time, or that the log no longer has, by now. Raises ``database_unavailable``."""
         now, floor = self._clock(), self._engine.floor
         while await self._is_past(now):
             async with self._turn, self._store.write() as session:

@@ -77,12 +77,12 @@ def clock() -> Clock:
     return Clock(1_000_000)
 
 
-def opener(directory: Path, clock: Clock) -> Open:
+def opener(directory: Path, clock: Clock, **database: Any) -> Open:
     """Opens it on the same files each time it is called, so that restarts can be tested."""
 
     @asynccontextmanager
     async def opened(*, retention_age: float = 1e9, name: str = "log.db") -> AsyncIterator[Post]:
-        application = Application(Settings(data_dir=directory))
+        application = Application(Settings(data_dir=directory, **database))
         engine = _Engine(
             directory / name, retention_age=retention_age, retention_bytes=1 << 30, dedupe_window=1000, clock=clock
         )
@@ -103,8 +103,8 @@ def opener(directory: Path, clock: Clock) -> Open:
 
 
 @pytest.fixture
-def open_post(tmp_path: Path, clock: Clock) -> Open:
-    return opener(tmp_path, clock)
+def open_post(tmp_path: Path, clock: Clock, database: dict[str, Any]) -> Open:
+    return opener(tmp_path, clock, **database)
 
 
 @pytest.fixture

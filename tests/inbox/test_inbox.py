@@ -12,7 +12,7 @@ from hub.model import Principal
 
 from .conftest import Open, Post, ids, user
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 ALICE, BOB = user("alice"), user("bob")
 
