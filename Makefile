@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the Python tests need of Node's world: the OpenID provider that they log in at, AsyncAPI's parser.
-NODE_TESTS := $(patsubst %,tests/%/node_modules/.installed,identity/provider transports/asyncapi)
+NODE_TESTS := $(patsubst %,%/node_modules/.installed,tests/identity/provider docs/site)
 
-.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short bench-engines screenshot clean
+.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short bench-engines docs screenshot clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -51,11 +51,15 @@ bench-short: $(VENV)/.bench ## The same, small and short (under three minutes), 
 bench-engines: $(VENV)/.test ## What the embedded log and NATS JetStream carry on this machine (two minutes)
 	@$(BIN)/python -m benchmarks.engines
 
+docs: $(VENV)/.docs docs/site/node_modules/.installed ## Build the documentation into build/docs/, readable without a server
+	@$(BIN)/mkdocs build --quiet --strict
+	@echo "file://$(CURDIR)/build/docs/index.html"
+
 screenshot: $(VENV)/.test ## Make docs/console.png from the running page
 	$(BIN)/python -m tests.browser.screenshot
 
 clean: ## Remove what make installed (not ./data)
-	rm -rf $(VENV) clients/js/node_modules benchmarks/node_modules $(dir $(NODE_TESTS))
+	rm -rf $(VENV) build clients/js/node_modules benchmarks/node_modules $(dir $(NODE_TESTS))
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,7 +74,12 @@ $(VENV)/.run: pyproject.toml clients/python/pyproject.toml constraints.txt | $(B
 
 $(VENV)/.test: pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the hub and its tests into $(VENV) ..."
-	@$(PIP) install -c constraints.txt -e clients/python -e '.[test]'
+	@$(PIP) install -c constraints.txt -e clients/python -e '.[test,docs]'
+	@touch $(VENV)/.run $(VENV)/.docs $@
+
+$(VENV)/.docs: pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the hub and its documentation's tools into $(VENV) ..."
+	@$(PIP) install -c constraints.txt -e clients/python -e '.[docs]'
 	@touch $(VENV)/.run $@
 
 # The fuzzing client was never brought to Python 3. PYTHON27=… names an interpreter that is not found by itself.
@@ -97,15 +106,15 @@ clients/js/node_modules/.installed: clients/js/package.json | $(VENV)/.test
 	@cd clients/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
 	@touch $@
 
-$(NODE_TESTS): %/node_modules/.installed: %/package.json | $(VENV)/.test
-	@echo "Installing what the tests need in $* ..."
+$(NODE_TESTS): %/node_modules/.installed: %/package.json | $(VENV)/.docs
+	@echo "Installing what $* needs of npm ..."
 	@cd $(@D)/.. && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-package-lock --no-fund --no-audit
 	@touch $@
 
 .PHONY: constraints
 constraints: ## Renew constraints.txt from what the package index has now
 	@rm -rf $(VENV)-constraints && $(PYTHON) -m venv $(VENV)-constraints
-	@$(VENV)-constraints/bin/python -m pip --quiet install -e clients/python -e '.[test,bench]'
+	@$(VENV)-constraints/bin/python -m pip --quiet install -e clients/python -e '.[test,bench,docs]'
 	@{ echo "# Pinned versions of everything that make installs; no addresses. Renew: make constraints"; \
 	  $(VENV)-constraints/bin/python -m pip freeze --exclude-editable | grep -v ' @ '; } > constraints.txt
 	@rm -rf $(VENV)-constraints

@@ -1,4 +1,4 @@
-"""Every command that README shows is run, as it stands, in a fresh copy of the project."""
+"""Every command that README and the tutorial show is run, as it stands, in a fresh copy of the project."""
 
 from __future__ import annotations
 
@@ -26,8 +26,22 @@ BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 pytestmark = pytest.mark.timeout(600)
 
 
-def blocks() -> list[tuple[str, str]]:
-    return BLOCK.findall((ROOT / "README.md").read_text())
+README, TUTORIAL = "README.md", "docs/tutorial.md"
+
+
+def blocks(page: str = README) -> list[tuple[str, str]]:
+    return BLOCK.findall((ROOT / page).read_text())
+
+
+def tour(page: str, running: Running) -> str:
+    """Run what the page shows, in its order; what that printed."""
+    script = []
+    for kind, text in blocks(page):
+        if kind == "sh" and "make " not in text:
+            script.append(text)
+        elif kind == "python":
+            script.append(f"python - <<'PYTHON'\n{text}PYTHON\n")
+    return running.shell("\n".join(script).replace(ADDRESS, f"127.0.0.1:{running.port}"))
 
 
 class Running:
@@ -117,13 +131,7 @@ def test_the_make_targets_that_it_shows_exist() -> None:
 
 def test_the_tour_works_as_shown(running: Running) -> None:
     running.banner()
-    script = []
-    for kind, text in blocks():
-        if kind == "sh" and not text.startswith("make "):
-            script.append(text)
-        elif kind == "python":
-            script.append(f"python - <<'PYTHON'\n{text}PYTHON\n")
-    output = running.shell("\n".join(script).replace(ADDRESS, f"127.0.0.1:{running.port}"))
+    output = tour(README, running)
     assert output.count('"duplicate":false') == 1
     assert output.count('"duplicate":true') == 1
     assert "order.sent {'order': 7}" in output
@@ -152,14 +160,25 @@ def test_event_source_works_as_shown(running: Running) -> None:
         browser.close()
 
 
+def test_the_tutorial_works_as_shown(running: Running) -> None:
+    running.banner()
+    output = tour(TUTORIAL, running)
+    assert '"duplicate":false' in output
+
+
 @pytest.mark.browser
-def test_the_page_works_as_shown(running: Running, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "first"),
+    [(README, 'order.paid {"order":7}'), (TUTORIAL, "harbour: 240 frames")],
+    ids=("readme", "tutorial"),
+)
+def test_the_page_works_as_shown(running: Running, tmp_path: Path, source: str, first: str) -> None:
     if shutil.which("chromium") is None:
         pytest.skip("needs Debian's chromium on the PATH")
     from playwright.sync_api import expect, sync_playwright
 
     running.banner()
-    [page_text] = [text for kind, text in blocks() if kind == "html"]
+    [page_text] = [text for kind, text in blocks(source) if kind == "html"]
     (tmp_path / "index.html").write_text(page_text.replace(ADDRESS, f"127.0.0.1:{running.port}"))
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", running.page_port), handler) as server:
@@ -171,7 +190,7 @@ def test_the_page_works_as_shown(running: Running, tmp_path: Path) -> None:
             )
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{running.page_port}/")
-            expect(page.locator("#news li").first).to_have_text('order.paid {"order":7}')
+            expect(page.locator("#news li").first).to_have_text(first)
             browser.close()
         server.shutdown()
 

@@ -1,13 +1,18 @@
-"""Makes docs/console.png from a running hub and its page, with people and a shop that do what such people do.
+"""Makes the pictures of the documentation from a running hub and its pages: docs/console.png, with people and a shop
+that do what such people do, and one of each step of the tutorial.
 
 Run by ``make screenshot``; needs Debian's chromium on the PATH.
 """
 
 from __future__ import annotations
 
+import functools
+import http.server
+import re
 import shutil
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +20,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.console import Console
-from tests.hub_process import HubProcess
+from tests.hub_process import HubProcess, free_port
 
-TARGET = Path(__file__).parents[2] / "docs" / "console.png"
+DOCS = Path(__file__).parents[2] / "docs"
 MOST_BYTES = 300_000
 LOBBY = "chat:shop"
 
@@ -29,19 +34,32 @@ def main() -> int:
         print("The screenshot needs Debian's chromium on the PATH (apt install chromium).", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        hub = HubProcess(Path(directory)).start()
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        page_port = free_port()
+        hubs = [
+            HubProcess(_made(directory, "shop")),
+            HubProcess(_made(directory, "studio"), allowed_origins=f"http://127.0.0.1:{page_port}"),
+        ]
         try:
-            picture = take(hub, browser)
+            pictures = {"console.png": take(hubs[0].start(), browser)}
+            pictures |= take_tutorial(hubs[1].start(), browser, page_port)
         finally:
             browser.close()
-            hub.close()
-    if len(picture) > MOST_BYTES:
-        print(f"The picture has {len(picture)} bytes, which is too many for a repository.", file=sys.stderr)
-        return 1
-    TARGET.write_bytes(picture)
-    print(f"{TARGET.relative_to(Path.cwd())}: {len(picture):,} bytes")
+            for hub in hubs:
+                hub.close()
+    for name, picture in pictures.items():
+        if len(picture) > MOST_BYTES:
+            print(f"{name} has {len(picture)} bytes, which is too many for a repository.", file=sys.stderr)
+            return 1
+        (DOCS / name).write_bytes(picture)
+        print(f"docs/{name}: {len(picture):,} bytes")
     return 0
+
+
+def _made(directory: str, name: str) -> Path:
+    path = Path(directory, name)
+    path.mkdir()
+    return path
 
 
 class Backend:
@@ -100,10 +118,37 @@ def take(hub: HubProcess, browser: Browser) -> bytes:
     return alice.page.screenshot(animations="disabled")
 
 
-def open_console(browser: Browser, hub: HubProcess) -> Console:
+def take_tutorial(hub: HubProcess, browser: Browser, page_port: int) -> dict[str, bytes]:
+    """Follow docs/tutorial.md: a picture of each of its steps."""
+    hub.add_user("dana")
+    studio = Backend(hub, "studio")
+    console = open_console(browser, hub, width=900, height=560)
+    pictures = {"door": console.page.screenshot()}
+    console.sign_in("dana")
+    pictures["empty"] = console.page.screenshot(animations="disabled")
+    studio.post(hub, "render.finished", {"scene": "harbour", "frames": 240}, users=["dana"])
+    expect(console.rows("harbour")).to_be_visible()
+    pictures["event"] = console.page.screenshot(animations="disabled")
+    studio.post(hub, "render.finished", {"scene": "cliffs", "frames": 90}, users=["dana"])
+    [page_text] = re.findall(r"^```html\n(.*?)^```$", (DOCS / "tutorial.md").read_text(), re.MULTILINE | re.DOTALL)
+    page_text = page_text.replace("http://127.0.0.1:8000", hub.url).replace("lighthouse", "password of dana")
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "index.html").write_text(page_text)
+        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", page_port), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            page = browser.new_page(viewport={"width": 620, "height": 300}, device_scale_factor=1.5)
+            page.goto(f"http://127.0.0.1:{page_port}/")
+            expect(page.get_by_text("cliffs: 90 frames")).to_be_visible()
+            pictures["page"] = page.screenshot()
+            server.shutdown()
+    return {f"images/tutorial-{name}.png": picture for name, picture in pictures.items()}
+
+
+def open_console(browser: Browser, hub: HubProcess, *, width: int = 1180, height: int = 860) -> Console:
     """A page of its own person, drawn finely enough for fine screens."""
     context = browser.new_context(
-        viewport={"width": 1180, "height": 860}, device_scale_factor=1.5, color_scheme="light", locale="en-GB"
+        viewport={"width": width, "height": height}, device_scale_factor=1.5, color_scheme="light", locale="en-GB"
     )
     return Console(context.new_page(), hub.url).open()
 

@@ -19,7 +19,7 @@ from hub.transports import asyncapi
 from tests.hub_process import HubProcess
 from tests.node import node
 
-VALIDATOR = Path(__file__).parent / "asyncapi"
+VALIDATOR = Path(__file__).parents[2] / "docs" / "site"
 Frame = dict[str, Any]
 
 
