@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hub_client._auth import TokenCallable
-from hub_client._batch import MAX_BYTES, MAX_EVENTS
+from hub_client._batch import MAX_BYTES, MAX_EVENTS, Batch
 from hub_client._buffer import OnFailed
 from hub_client._models import Json, NewEvent, Priority, Receipt
 from hub_client._portal import NoLoop, Portal
@@ -124,3 +124,7 @@ class Publisher:
             ),
             self._portal,
         )
+
+    def _send(self, batch: Batch) -> list[Receipt]:
+        """For the outbox, which has its own batches."""
+        return self._portal.call(lambda: self._publisher._send(batch, batch.array))
