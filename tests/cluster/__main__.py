@@ -39,6 +39,7 @@ def main() -> int:
         password = secrets.token_urlsafe(9)
         key = directory / "signing.key"
         private = Ed25519PrivateKey.generate()
+        key.touch(mode=0o600)
         key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         cluster = Cluster(
             directory, servers=3, database_url=postgres.database(), signing_key_file=key, admin_password=password
