@@ -24,7 +24,7 @@ from hub.engine.nats_presence import NatsPresence
 from hub.engine.nats_reader import Reader
 from hub.engine.nats_record import decode_signal, encode_signal
 from hub.engine.nats_stream import Stream, StreamSettings, StreamState
-from hub.engine.nats_tail import Tail
+from hub.engine.nats_tail import MOST_WAITING, Tail
 from hub.engine.nats_writer import Writer
 from hub.errors import HubError
 from hub.model import Draft, Page, PresenceChange, Receipt, Topic
@@ -109,7 +109,7 @@ class NatsEngine:
             await self._stream.open()
             subjects = self._stream.subjects
             self._sink = sink
-            await self._link.listen(f"{subjects.tail}.>", self._tail.message)
+            await self._link.listen(f"{subjects.tail}.>", self._tail.message, held=MOST_WAITING)
             await self._link.listen(f"{subjects.node}.signal", self._signalled)
             await self._presence.start()
             await self._link.settle()

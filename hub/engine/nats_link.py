@@ -52,9 +52,13 @@ class Access:
         """The context for TLS; None: unless the servers ask for it. Raises ``OSError`` if a file is no good."""
         if self.ca is None and self.certificate is None:
             return None
-        context = ssl.create_default_context(cafile=self.ca)
-        if self.certificate is not None:
-            context.load_cert_chain(self.certificate, self.key)
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            if self.certificate is not None:
+                context.load_cert_chain(self.certificate, self.key)
+        except OSError as error:
+            files = ", ".join(str(path) for path in (self.ca, self.certificate, self.key) if path is not None)
+            raise OSError(f"a file for TLS with NATS cannot be used ({files}): {error}") from error
         return context
 
 
@@ -94,10 +98,13 @@ class Link:
         """Connect; raises ``OSError`` with a sentence for the person who starts the hub."""
         access = self._access
         servers = ", ".join(access.servers)
-        options: dict[str, Any] = {"tls": access.tls()} if access.tls() else {}
+        context = access.tls()
+        options: dict[str, Any] = {} if context is None else {"tls": context}
         if access.token is not None:
             options["token"] = access.token
         if access.credentials is not None:
+            if not access.credentials.is_file():
+                raise OSError(f"the NATS credentials file {access.credentials} is not there")
             options["user_credentials"] = str(access.credentials)
         try:
             async with asyncio.timeout(_FIRST_CONNECT):
@@ -136,8 +143,11 @@ class Link:
         if not self._client.is_closed:
             await self._client.close()
 
-    async def listen(self, subject: str, told: Callable[[Msg], None]) -> None:
-        """Call ``told`` with every message of a subject, in their order. What it raises is logged."""
+    async def listen(self, subject: str, told: Callable[[Msg], None], *, held: int = _PENDING_MESSAGES) -> None:
+        """Call ``told`` with every message of a subject, in their order. What it raises is logged.
+
+        Of those that come faster than it takes them, ``held`` wait, and others are dropped.
+        """
 
         async def take(message: Msg) -> None:
             try:
@@ -145,9 +155,7 @@ class Link:
             except Exception:
                 log.exception("a message on %s could not be dealt with", message.subject)
 
-        await self._client.subscribe(
-            subject, cb=take, pending_msgs_limit=_PENDING_MESSAGES, pending_bytes_limit=_PENDING_BYTES
-        )
+        await self._client.subscribe(subject, cb=take, pending_msgs_limit=held, pending_bytes_limit=_PENDING_BYTES)
 
     async def settle(self) -> None:
         """Wait until the servers have what was sent, subscriptions included. Raises ``log_unavailable``."""

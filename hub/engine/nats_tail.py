@@ -21,6 +21,8 @@ from hub.model import Entry
 
 log = logging.getLogger("hub.engine")
 
+MOST_WAITING = 64 * 1024
+"""Messages that have come and were not looked at yet. A node that falls further behind reads from the log."""
 _PAGE = 1000
 _MAX_HELD = 16 << 20
 """Bytes of events that wait while a gap is filled."""

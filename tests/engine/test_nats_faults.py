@@ -58,6 +58,18 @@ async def test_what_the_tail_misses_is_read_from_the_log_in_order(
         assert bodies(sink.entries) == [f"{n}" for n in range(300)]
 
 
+async def test_a_node_that_is_slower_than_its_tail_holds_little_and_catches_up(
+    open_node: OpenNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_node() as (publishing, _):
+        monkeypatch.setattr("hub.engine.nats.MOST_WAITING", 20)
+        async with open_node() as (slow, sink):
+            await asyncio.gather(*(publishing.append([draft(f"{n}-{m}") for m in range(200)]) for n in range(10)))
+            await until(lambda: len(sink.entries) >= 2000)
+            assert [entry.seq for entry in sink.entries] == list(range(1, 2001))
+            assert slow.refilled > 0
+
+
 async def test_the_last_message_lost_is_noticed_without_another_one(
     open_node: OpenNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
