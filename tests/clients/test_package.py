@@ -7,7 +7,19 @@ import re
 from importlib.metadata import requires
 
 import hub_client
-from hub_client import AsyncBuffer, AsyncClient, AsyncPublisher, Buffer, Client, Publisher, _errors
+from hub_client import (
+    AsyncBuffer,
+    AsyncClient,
+    AsyncInbox,
+    AsyncPublisher,
+    AsyncSubscription,
+    Buffer,
+    Client,
+    Inbox,
+    Publisher,
+    Subscription,
+    _errors,
+)
 
 
 def test_everything_public_is_exported_and_sorted() -> None:
@@ -42,9 +54,15 @@ def test_it_stands_on_two_libraries() -> None:
 
 
 def test_the_sync_versions_are_the_async_ones() -> None:
-    for sync, asynchronous in ((Client, AsyncClient), (Publisher, AsyncPublisher), (Buffer, AsyncBuffer)):
+    for sync, asynchronous in (
+        (Client, AsyncClient),
+        (Publisher, AsyncPublisher),
+        (Buffer, AsyncBuffer),
+        (Inbox, AsyncInbox),
+        (Subscription, AsyncSubscription),
+    ):
         for name, function in inspect.getmembers(sync, inspect.isfunction):
-            if name.startswith("_") and (name != "__init__" or sync is Buffer):
+            if name.startswith("_") and (name != "__init__" or sync in (Buffer, Inbox)):
                 continue
             theirs = inspect.signature(getattr(asynchronous, name)).parameters
             ours = inspect.signature(function).parameters

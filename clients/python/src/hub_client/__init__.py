@@ -7,10 +7,13 @@ Everything public is here; modules with an underscore are not.
 from hub_client._buffer import AsyncBuffer
 from hub_client._client import AsyncClient
 from hub_client._core import State
+from hub_client._cursors import CursorFile, CursorStore
 from hub_client._errors import HubClientError, PublishFailed, Refused, Rejected, Unavailable
 from hub_client._handover import Events
+from hub_client._inbox import AsyncInbox, Inbox, InboxItem, InboxPage, Marked
 from hub_client._models import Event, History, Identity, NewEvent, Presence, Receipt, Reset
 from hub_client._publisher import AsyncPublisher
+from hub_client._subscription import AsyncSubscription, Subscription
 from hub_client._sync import Client
 from hub_client._sync_buffer import Buffer
 from hub_client._sync_publisher import Publisher
@@ -18,14 +21,22 @@ from hub_client._sync_publisher import Publisher
 __all__ = [
     "AsyncBuffer",
     "AsyncClient",
+    "AsyncInbox",
     "AsyncPublisher",
+    "AsyncSubscription",
     "Buffer",
     "Client",
+    "CursorFile",
+    "CursorStore",
     "Event",
     "Events",
     "History",
     "HubClientError",
     "Identity",
+    "Inbox",
+    "InboxItem",
+    "InboxPage",
+    "Marked",
     "NewEvent",
     "Presence",
     "PublishFailed",
@@ -35,6 +46,7 @@ __all__ = [
     "Rejected",
     "Reset",
     "State",
+    "Subscription",
     "Unavailable",
 ]
 

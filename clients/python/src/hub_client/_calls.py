@@ -60,6 +60,10 @@ class Calls:
         )
         return await retry.run(lambda: self.authorized(lambda token: self.http.get(path, token, query, wait)))
 
+    async def post(self, path: str, body: object) -> Any:
+        """POST what may be repeated, tried again while the hub is not available."""
+        return await self.retry.run(lambda: self.authorized(lambda token: self.http.post(path, body, token)))
+
     async def authorized(self, call: Callable[[str], Awaitable[T]]) -> T:
         """What ``call`` returns for a token; after a 401 it is called once more, with a fresh one."""
         token = await self.tokens.get()

@@ -16,6 +16,7 @@ from hub_client._core import Core, Output, Settle, State
 from hub_client._errors import PublishFailed, Refused, Rejected, Unavailable
 from hub_client._frames import encode
 from hub_client._handover import Callback, Events, Handover
+from hub_client._inbox import AsyncInbox
 from hub_client._models import (
     Event,
     History,
@@ -338,6 +339,11 @@ class AsyncClient:
         check_topics([topic])
         answer = await self._calls.get("/v1/presence/" + quote(topic, safe=":@/"))
         return tuple(answer["users"])
+
+    @property
+    def inbox(self) -> AsyncInbox:
+        """The user's inbox."""
+        return AsyncInbox(self._calls)
 
     async def me(self) -> Identity:
         """Who the token says we are."""

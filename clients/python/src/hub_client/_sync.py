@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from hub_client._auth import TokenCallable
 from hub_client._client import AsyncClient
 from hub_client._core import State
+from hub_client._inbox import Inbox
 from hub_client._models import Event, History, Identity, Json, Presence, Priority, Receipt, Reset
 from hub_client._portal import NoLoop, Portal
 
@@ -217,6 +218,11 @@ class Client:
     def presence(self, topic: str) -> tuple[str, ...]:
         """The users who are in a topic."""
         return self._portal.call(lambda: self._client.presence(topic))
+
+    @property
+    def inbox(self) -> Inbox:
+        """The user's inbox."""
+        return Inbox(self._client.inbox, self._portal)
 
     def me(self) -> Identity:
         """Who the token says we are."""
