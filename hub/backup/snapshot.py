@@ -38,7 +38,9 @@ def take(settings: Settings, path: Path, progress: Progress) -> Manifest:
     Raises ``BackupError``; then nothing is left of it.
     """
     archive.refuse_existing(path)
-    sources = [name for name in (DATABASE, *_keys(settings), LOG) if (settings.data_dir / name).is_file()]
+    # What lies there from before, where it is kept in PostgreSQL now, is nobody's.
+    database = [DATABASE] if settings.database_url is None else []
+    sources = [name for name in (*database, *_keys(settings), LOG) if (settings.data_dir / name).is_file()]
     if not sources:
         raise BackupError(f"There is nothing to back up in {settings.data_dir}: no log, no database, no key.")
     try:
