@@ -19,7 +19,7 @@ _CONFIGURATION = """
 server_name: "{name}"
 listen: "127.0.0.1:{port}"
 max_payload: 1MB
-jetstream {{ store_dir: "{directory}/store", max_mem: 64MB, max_file: 2GB{sync} }}
+jetstream {{ store_dir: "{directory}/store", max_mem: 64MB, max_file: 100GB{sync} }}
 """
 _CLUSTER = """
 cluster {{ name: "hub", listen: "127.0.0.1:{port}", routes: [{routes}] }}

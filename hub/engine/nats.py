@@ -19,6 +19,7 @@ from dataclasses import replace
 from nats.aio.msg import Msg
 
 from hub.engine.base import Sink
+from hub.engine.nats_eve import Eve
 from hub.engine.nats_link import Access, Link
 from hub.engine.nats_presence import NatsPresence
 from hub.engine.nats_reader import Reader
@@ -53,10 +54,12 @@ class NatsEngine:
             self._link, self._stream.subjects, self._reader, replicated=settings.replicas > 1, clock=clock
         )
         self._tail = Tail(self._reader)
+        self._eve = Eve(self._reader, clock)
         self._presence = NatsPresence(self._link, self._stream.subjects.node, self.node, self._presence_changed)
         self._known = StreamState("", 0, 0, 0)
         self._sink: Sink | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
         self._look_now = asyncio.Event()
         self._replaced = False
         self._closing = False
@@ -118,6 +121,7 @@ class NatsEngine:
             await self._link.close()
             raise
         self._looking = asyncio.create_task(self._look(), name="nats-look")
+        self._loading = asyncio.create_task(self._eve.load(self._known.floor, self._known.head), name="nats-eve")
         # Whoever is delivered to has seen this head by then: the first delivery comes in a later turn of the loop.
         self._tail.begin(sink, self._known.head)
 
@@ -127,9 +131,10 @@ class NatsEngine:
             return
         self._closing = True
         await self._writer.finish()
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        for task in (self._looking, self._loading):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._presence.stop()
         await self._tail.stop()
         await self._link.close()
@@ -144,6 +149,8 @@ class NatsEngine:
         self._check_open()
         if after is None:
             return await self._reader.newest(topics, limit)
+        if self._eve.covers(after):
+            return self._eve.page(topics, after, limit, self._extent)
         return await self._reader.page(topics, after, limit)
 
     async def scan(self, after: int, limit: int) -> Page:

@@ -26,7 +26,7 @@ from hub.engine.nats_stream import Stream, StreamState
 from hub.errors import HubError
 from hub.model import Entry, Page, Topic
 
-_PAGE_BYTES = 256 * 1024
+PAGE_BYTES = 256 * 1024
 """Bytes of events in a page, so that a reader who catches up holds little."""
 _NEWEST_BYTES = 4 << 20
 """The same for the newest events, of which there is no second page."""
@@ -118,7 +118,7 @@ class Reader:
         kept: list[Entry] = []
         size = 0
         for entry in found:
-            if len(kept) == limit or (size and size + len(entry.body) > _PAGE_BYTES):
+            if len(kept) == limit or (size and size + len(entry.body) > PAGE_BYTES):
                 return Page(self._living(kept), kept[-1].seq, floor, more=True)
             size += len(entry.body)
             kept.append(entry)
@@ -129,7 +129,7 @@ class Reader:
 
     async def _run(self, subject: str, after: int, limit: int, head: int) -> _Run:
         """What follows ``after``, checked against the leader if it seems to be all."""
-        entries, complete = await self._get(subject, after, limit, _PAGE_BYTES)
+        entries, complete = await self._get(subject, after, limit, PAGE_BYTES)
         if entries and not complete:
             return _Run(entries, entries[-1].seq)
         last = entries[-1].seq if entries else after

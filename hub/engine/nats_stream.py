@@ -22,6 +22,7 @@ _NOT_FOUND = 10059
 _NAME_IN_USE = 10058
 _NO_PEERS = 10005
 _NO_CLUSTER = 10008
+_NO_STORAGE = 10047
 _PATIENCE = 10.0
 """Seconds for which a hub that starts waits for servers that start, too."""
 _NANO = 1_000_000_000
@@ -139,6 +140,8 @@ class Stream:
     def _advice(self, refusal: Refused) -> str:
         if "replica" in refusal.words or "no suitable peers" in refusal.words:
             return f"; {self._settings.replicas} replicas need as many NATS servers: set HUB_NATS_REPLICAS to theirs"
+        if refusal.code == _NO_STORAGE:
+            return "; HUB_RETENTION_BYTES are set aside on each of its servers: lower it, or raise their max_file"
         return ""
 
 

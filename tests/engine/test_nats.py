@@ -144,6 +144,33 @@ async def test_the_newest_are_found_among_many_of_others(open_node: OpenNode) ->
         assert len((await engine.read([Topic("a"), Topic("c")], None, 1000)).entries) == 1000
 
 
+async def test_what_came_right_before_a_node_began_is_read_without_asking_the_stream(
+    open_node: OpenNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.engine.nats_eve._MOST", 60)
+    async with open_node() as (engine, _):
+        for n in range(100):
+            await engine.append([draft(f"{n}", *[("news", "sport")[: 1 + n % 2], ("other",)][n % 5 == 0])])
+        expected = [await engine.read([NEWS, Topic("sport")], after, 10) for after in (50, 70, 99)]
+    async with open_node() as (engine, _):
+        await until(lambda: engine._eve.head == 100)
+
+        async def unexpected(*_: object) -> None:
+            raise AssertionError("the stream was asked")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Reader, "_run", unexpected)
+            assert [await engine.read([NEWS, Topic("sport")], after, 10) for after in (50, 70, 99)] == expected
+            with pytest.raises(AssertionError):
+                await engine.read([NEWS], 39, 10)
+            rest = await engine.read([NEWS], 60, 1000)
+            assert (rest.through, rest.more, rest.entries[-1].seq) == (100, False, 100)
+        await engine.append([draft("new")])
+        page = await engine.read([NEWS], 98, 10)
+        assert (page.through, page.more) == (100, True)
+        assert bodies((await engine.read([NEWS], 100, 10)).entries) == ["new"]
+
+
 async def test_a_topic_with_dots_is_found(open_node: OpenNode) -> None:
     async with open_node() as (engine, _):
         await engine.append([draft("1", "user:a.b@c.d"), draft("2", "user:a"), draft("3", "x#a.b:c|d~e=f/g+h")])
