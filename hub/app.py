@@ -86,7 +86,8 @@ class Application:
             self.hub, Dialogue(self.hub, authenticate).answer, self.connections, MAX_FRAME, settings.frame_rate
         )
         self._door = Door(self.hub, authenticate, self.identity.tickets.redeem, settings.allowed_origins)
-        self._publishing = http.Publishing(self.hub)
+        self.publishing = http.Publishing(self.hub)
+        """For those in this process."""
         self._tell = problem.Teller()
         self._lobby = Lobby(settings.handshakes_waiting, settings.handshakes_address, self._proxies.trusts)
         self.app = self._build()
@@ -96,7 +97,7 @@ class Application:
         settings = self.settings
         return Direct(
             self.identity.authenticate,
-            self._publishing,
+            self.publishing,
             self._door,
             self._proxies,
             self._around,
@@ -156,7 +157,7 @@ class Application:
         problem.install(app, self._tell)
         app.include_router(identity_routes.router(self.identity, principal))
         app.include_router(inbox_routes.router(self.inbox, principal))
-        app.include_router(http.router(self.hub, authenticate, self._publishing))
+        app.include_router(http.router(self.hub, authenticate, self.publishing))
         app.include_router(websocket.router(self._around, self._door, self._lobby))
         app.include_router(sse.router(self._around, self._door, self._lobby))
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))

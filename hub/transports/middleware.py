@@ -44,7 +44,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit if scope["path"] in self._large_paths else min(self._limit, _SMALL)
+        limit = self._limit if _path(scope) in self._large_paths else min(self._limit, _SMALL)
         refusal = HubError("request_too_large", f"The body of this request may have {limit} bytes.")
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if not length.isdigit() or int(length) > limit:
@@ -74,7 +74,7 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"]
+        path = _path(scope)
         policy = None if path.startswith("/v1/") else _DOCS_POLICY if path.startswith("/docs") else _PAGE_POLICY
 
         async def with_headers(message: Message) -> None:
@@ -86,3 +86,9 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+def _path(scope: Scope) -> str:
+    """The path below that at which the hub is mounted, if it is (see ``hub.embed``)."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))

@@ -61,6 +61,8 @@ class AsyncPublisher:
             service_secret=service_secret,
         )
 
+        self._post = self._post_over_http
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._calls.address.base}>"
 
@@ -158,15 +160,19 @@ class AsyncPublisher:
 
     async def _send(self, batch: Batch, body: str) -> list[Receipt]:
         doubt = Doubt()
-
-        async def post(token: str) -> Any:
-            with doubt.about():
-                return await self._calls.http.post("/v1/events", body, token)
-
         try:
-            answer = await self._calls.retry.run(lambda: self._calls.authorized(post), may_repeat=batch.durable)
+            answer = await self._calls.retry.run(lambda: self._post(body, doubt), may_repeat=batch.durable)
         except (Unavailable, Rejected) as error:
             if isinstance(error, Rejected) and not doubt.exists:
                 raise
             raise PublishFailed(f"not acknowledged: {error}", batch.ids) from error
         return [Receipt.from_json(receipt) for receipt in (answer if isinstance(answer, list) else [answer])]
+
+    async def _post_over_http(self, body: str, doubt: Doubt) -> Any:
+        """The hub's answer; raises ``Refused``, ``Rejected`` or ``Unavailable``."""
+
+        async def post(token: str) -> Any:
+            with doubt.about():
+                return await self._calls.http.post("/v1/events", body, token)
+
+        return await self._calls.authorized(post)
