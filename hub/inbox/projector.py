@@ -62,6 +62,8 @@ class Projector:
         self._floor = 0
         self._next_tidy = 0.0
         self._wanted: set[asyncio.Event] = set()
+        self._goal = 0
+        """The furthest place that somebody waited for: another node may know it before this one does."""
         self._wake = asyncio.Event()
         self._advanced = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -94,6 +96,7 @@ class Projector:
         if self._position >= seq and self._epoch == self._engine.epoch:
             return
         me = asyncio.Event()
+        self._goal = max(self._goal, seq)
         self._wanted.add(me)
         self._wake.set()
         try:
@@ -162,7 +165,7 @@ class Projector:
                     await asyncio.wait_for(self._wake.wait(), pause)
 
     def _behind(self) -> bool:
-        return self._position < self._engine.head or self._epoch != self._engine.epoch
+        return self._position < max(self._engine.head, self._goal) or self._epoch != self._engine.epoch
 
     async def _step(self) -> bool:
         """A piece of the log, if there is one; now and then, what is old is removed. Whether a piece was written."""
@@ -206,6 +209,7 @@ class Projector:
         row = (await db.execute(select(Progress.epoch, Progress.seq, Progress.lanes))).first()
         epoch = self._engine.epoch
         if row is None or row.epoch != epoch or is_other:
+            self._goal = 0
             if row is not None:
                 log.warning("the log is another one: the inbox begins anew")
             for model in models.ALL:

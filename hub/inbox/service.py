@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _RUN = 8
 """Places that two events may be apart and still be read from the log together."""
 _AT_ONCE = 4
+_LOOK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,14 @@ class Inbox:
         return self._hub.cursor(receipt.seq)
 
     async def _settle(self) -> None:
-        await self._projector.reach(self._hub.engine.head)
+        head = self._hub.engine.head
+        while True:
+            # Another node may have acknowledged what this one has yet to hear of: the log itself is asked.
+            page = await self._hub.engine.scan(head, _LOOK)
+            head = page.through
+            if not page.more:
+                break
+        await self._projector.reach(head)
         await self._projector.settle()
 
     def _place(self, text: str) -> int:

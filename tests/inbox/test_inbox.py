@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
 from hub.errors import HubError
 from hub.inbox.marks import Action
+from hub.inbox.pages import Wanted
+from hub.inbox.service import Inbox
 from hub.model import Principal
 
 from .conftest import Open, Post, ids, user
@@ -232,3 +235,22 @@ async def test_another_log_is_another_inbox(open_post: Open) -> None:
         await post.publish({"id": "3"})
         page = await post.page(ALICE)
         assert (ids(page), page.unread) == (["3"], 1)
+
+
+async def test_several_nodes_with_one_database_keep_one_inbox(post: Post) -> None:
+    """Each follows the log and writes what nobody has written yet."""
+    other = Inbox(post.hub, post.store, post.clock)
+    await other.start()
+    try:
+        for n in range(20):
+            await post.publish(*({"id": f"{n}-{m}", "collapse_key": "k" if m == 0 else None} for m in range(5)))
+            nodes = [post.inbox, other]
+            pages = await asyncio.gather(*(node.read(ALICE, Wanted(), after=None, limit=200) for node in nodes * 2))
+            assert {page.unread for page in pages} == {4 * n + 5}
+            assert {tuple(ids(page)) for page in pages} == {tuple(ids(pages[0]))}
+        await asyncio.gather(
+            *(node.mark(ALICE, Action.READ, ids=[f"{n}-1"]) for n in range(20) for node in (post.inbox, other))
+        )
+        assert (await other.read(ALICE, Wanted(), after=None, limit=1)).unread == 61
+    finally:
+        await other.stop()

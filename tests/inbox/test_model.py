@@ -23,7 +23,6 @@ ALICE, BOB = user("alice", "news", "sport"), user("bob", "news")
 _targets = st.sampled_from(
     [
         {"users": ["alice"]},
-        {"users": ["alice"]},
         {"users": ["bob", "alice"]},
         {"all": True},
         {"topics": ["news"]},
@@ -37,12 +36,12 @@ _event = st.fixed_dictionaries(
     {
         "to": _targets,
         "type": st.sampled_from(["order.paid", "order.sent", "note"]),
-        "ttl": st.sampled_from([None, None, None, 5, 30]),
-        "collapse_key": st.sampled_from([None, None, "a", "b"]),
+        "ttl": st.sampled_from([None, None, None, 5]),
+        "collapse_key": st.sampled_from([None, "a", "a"]),
     }
 )
 _who = st.integers(0, 1)
-_recent = st.integers(0, 14)
+_recent = st.integers(0, 5)
 """An event, counted from the newest."""
 _step = st.one_of(
     st.tuples(st.just("publish"), st.lists(_event, min_size=1, max_size=4)),
@@ -50,8 +49,8 @@ _step = st.one_of(
     st.tuples(st.just("mark"), _who, st.sampled_from(list(Action)), st.lists(_recent, min_size=1, max_size=3)),
     st.tuples(st.just("mark"), _who, st.sampled_from(list(Action)), st.lists(_recent, min_size=1, max_size=3)),
     st.tuples(st.just("up_to"), _who, st.sampled_from([Action.READ, Action.ARCHIVE]), _recent),
-    st.tuples(st.just("wait"), st.sampled_from([1, 5, 40])),
-    st.tuples(st.just("retain"), _recent),
+    st.tuples(st.just("wait"), st.sampled_from([1, 5])),
+    st.tuples(st.just("retain"), st.integers(3, 10)),
     st.tuples(st.just("restart")),
     st.tuples(
         st.just("look"),
@@ -69,7 +68,7 @@ _step = st.one_of(
 )
 
 
-@given(st.lists(_step, min_size=4, max_size=30))
+@given(st.lists(_step, min_size=10, max_size=30))
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_inbox_is_what_a_simple_model_says(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
