@@ -20,8 +20,7 @@ const MOST = 99;
 const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class {});
 
 /**
- * Attributes: `theme` (`light`, `dark`; else the page's `color-scheme`), `inline` (the list without the bell), `side="start"` (the
- * list hangs from the bell's other side), `lang`.
+ * Attributes: `theme` (`light`, `dark`; else the page's `color-scheme`), `inline` (the list without the bell), `lang`.
  *
  * Events, which bubble: `hub-inbox-open` when one is chosen, with the item as `detail` (`preventDefault` keeps the page from
  * following its link); `hub-inbox-change` when the number of unread ones changed, with `{ unread }`.
@@ -103,6 +102,9 @@ export class HubInbox extends Base {
   show() {
     if (this.#opened) return;
     this.#opened = true;
+    // To where there is more room.
+    const { left, right } = this.#bell.getBoundingClientRect();
+    this.#panel.classList.toggle("rightwards", left + right < document.documentElement.clientWidth);
     this.#inbox?.load();
     this.#draw();
     document.addEventListener("pointerdown", this.#onOutside);

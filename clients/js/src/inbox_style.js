@@ -33,14 +33,14 @@ svg { width: 1.4em; height: 1.4em; display: block; fill: none; stroke: currentCo
 .badge { position: absolute; inset-block-start: 0; inset-inline-end: 0; min-width: 1.15rem; padding: 0 0.25rem;
   border-radius: 1rem; background: var(--_accent); color: var(--_on-accent);
   font-size: 0.6875rem; line-height: 1.15rem; font-weight: 650; text-align: center; font-variant-numeric: tabular-nums; }
-.panel { position: absolute; inset-block-start: calc(100% + 0.5rem); inset-inline-end: 0; z-index: var(--hub-inbox-z-index, 1000);
+.panel { position: absolute; inset-block-start: calc(100% + 0.5rem); right: 0; z-index: var(--hub-inbox-z-index, 1000);
   display: flex; flex-direction: column; inline-size: var(--hub-inbox-width, 24rem); max-inline-size: calc(100vw - 1rem);
   max-block-size: min(var(--hub-inbox-height, 34rem), calc(100dvh - 6rem)); overflow: hidden;
   background: var(--_paper); border: 1px solid var(--_line); border-radius: var(--_radius);
   box-shadow: var(--hub-inbox-shadow, 0 10px 32px rgb(0 0 0 / 18%)); }
 :host([inline]) .panel { position: static; inline-size: auto; max-inline-size: none; box-shadow: none; }
 :host([inline]) .bell, :host([inline]) .close { display: none; }
-:host([side="start"]) .panel { inset-inline: 0 auto; }
+.panel.rightwards { right: auto; left: 0; }
 header { display: flex; flex-wrap: wrap; align-items: center; gap: 0.1rem 0.25rem; padding: 0.6rem 0.5rem 0.6rem 1rem;
   border-block-end: 1px solid var(--_line); }
 h2 { flex: 1; font-size: 1.0625rem; font-weight: 650; }
