@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -156,10 +157,8 @@ class NoWebSockets:
     def cut(self) -> None:
         """Every connection that is open."""
         for one in self._sockets:
-            try:
+            with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         self._sockets.clear()
 
     def close(self) -> None:
