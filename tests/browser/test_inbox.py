@@ -1,4 +1,4 @@
-"""``<hub-inbox>`` in real pages, on a real hub: what comes, marks on two devices, keyboard, screen reader, looks, words."""
+"""``<hub-inbox>`` in real pages, on a real hub: what comes, marks on two devices, keyboard, screen reader, looks."""
 
 from __future__ import annotations
 
