@@ -86,6 +86,10 @@ class Intake:
             account.charge(sum([len(draft.body) for draft in drafts]))
         return drafts
 
+    def charge(self, principal: Principal, events: int) -> None:
+        """Count events of the hub's own about what somebody does as if they published them; raises ``rate_limited``."""
+        self._allowance.take(principal, events)
+
     async def _append(self, durable: list[Draft], drafts: Sequence[Draft]) -> list[Receipt]:
         if not durable:
             return []

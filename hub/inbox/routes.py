@@ -18,6 +18,7 @@ from hub.transports.problem import UNAUTHORIZED, responses
 
 _CODES = (*UNAUTHORIZED, "forbidden", "request_invalid", "cursor_invalid", "database_unavailable", "log_unavailable",
           "overloaded")  # fmt: skip
+_MARK_CODES = (*_CODES, "rate_limited")
 _Id = Annotated[str, Field(min_length=1, max_length=128)]
 _Place = Annotated[str, Field(max_length=64, description="A cursor: everything up to it, itself included.")]
 
@@ -107,19 +108,19 @@ def router(inbox: Inbox, principal: PrincipalDependency) -> APIRouter:
             _encode(await inbox.read(reader, wanted, after=after, limit=limit)), media_type="application/json"
         )
 
-    @routes.post("/read", summary="Mark events as read", responses=responses(*_CODES))
+    @routes.post("/read", summary="Mark events as read", responses=responses(*_MARK_CODES))
     async def mark_read(reader: caller, said: IdsOrUpTo) -> MarkBody:
         return _answer(await inbox.mark(reader, Action.READ, **_one_of(said)))
 
-    @routes.post("/unread", summary="Mark events as unread", responses=responses(*_CODES))
+    @routes.post("/unread", summary="Mark events as unread", responses=responses(*_MARK_CODES))
     async def mark_unread(reader: caller, said: Ids) -> MarkBody:
         return _answer(await inbox.mark(reader, Action.UNREAD, ids=said.ids))
 
-    @routes.post("/archive", summary="Archive events", responses=responses(*_CODES))
+    @routes.post("/archive", summary="Archive events", responses=responses(*_MARK_CODES))
     async def archive(reader: caller, said: IdsOrUpTo) -> MarkBody:
         return _answer(await inbox.mark(reader, Action.ARCHIVE, **_one_of(said)))
 
-    @routes.post("/unarchive", summary="Take events out of the archive", responses=responses(*_CODES))
+    @routes.post("/unarchive", summary="Take events out of the archive", responses=responses(*_MARK_CODES))
     async def unarchive(reader: caller, said: Ids) -> MarkBody:
         return _answer(await inbox.mark(reader, Action.UNARCHIVE, ids=said.ids))
 

@@ -127,11 +127,13 @@ class Inbox:
     ) -> Marked:
         """Say something of events: of those with these ids, or of all up to a cursor.
 
-        Raises ``forbidden`` for a service, ``cursor_invalid``, and what the log and the database raise. If it is the
-        log that fails, the mark holds; see the module.
+        Raises ``forbidden`` for a service, ``cursor_invalid``, ``rate_limited`` (a mark is an event in the log, and
+        counts like one that the user publishes), and what the log and the database raise. If it is the log that fails,
+        the mark holds; see the module.
         """
         owner, topics = _topics_of(reader)
         place = None if up_to is None else self._place(up_to)
+        self._hub.intake.charge(reader, 1)
         # One after the other, so that the events come in the order of the marks.
         async with self._turns.setdefault(owner, asyncio.Lock()):
             await self._settle()

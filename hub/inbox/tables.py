@@ -63,13 +63,13 @@ async def add_gaps(db: AsyncConnection, ordinals: Sequence[tuple[int, int]]) -> 
         await db.execute(changed, [{"_id": lane, "_more": n} for lane, n in lanes.items()])
 
 
-def gap_blocks(ordinal: int) -> list[tuple[int, int, int | None]]:
-    """The blocks whose sum is the gaps after ``ordinal``: level, after which block, before which (None: all)."""
+def gap_blocks(ordinal: int) -> list[tuple[int, int, int]]:
+    """The blocks whose sum is the gaps after ``ordinal``: level, after which block, before which."""
     return [
         (
             level,
             ordinal >> (_BITS * level),
-            ((ordinal >> (_BITS * (level + 1))) + 1) << _BITS if level < LEVELS - 1 else None,
+            ((ordinal >> (_BITS * (level + 1))) + 1) << _BITS if level < LEVELS - 1 else 2**62,
         )
         for level in range(LEVELS)
     ]

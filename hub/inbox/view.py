@@ -5,11 +5,11 @@ The arithmetic is explained in ``hub.inbox``. Everything here reads; in one tran
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select, union_all
+from sqlalchemy import Select, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.expression import CompoundSelect
@@ -80,9 +80,8 @@ async def counted_unread(db: AsyncConnection, view: View) -> int:
             for lane, ordinal in await db.execute(ordinals_at(some, view.counted_from)):
                 starts[lane] = max(starts[lane], ordinal)
     total = sum([lane.ordinal - starts[lane.id] for lane in lanes.values()])
-    for lane in lanes.values():
-        if lane.gaps:
-            total -= int((await db.execute(gaps_after(lane.id, starts[lane.id]))).scalar_one())
+    for some in tables.pieces([lane.id for lane in lanes.values() if lane.gaps], _BRANCHES):
+        total -= int((await db.execute(gaps_after({lane: starts[lane] for lane in some}))).scalar_one())
     tallies = select(func.sum(Tally.n)).where(Tally.owner == view.owner, Tally.lane.in_(list(lanes)))
     return total + int((await db.execute(tallies)).scalar_one() or 0)
 
@@ -95,7 +94,7 @@ async def shared_above(db: AsyncConnection, view: View) -> int:
     return int((await db.execute(shared_after(lanes, view.own, view.counted_from))).scalar_one())
 
 
-_BRANCHES = 100
+_BRANCHES = 50
 """Lanes in one compound statement."""
 
 
@@ -112,15 +111,15 @@ def ordinals_at(lanes: Sequence[int], place: int) -> CompoundSelect[Any]:
     return union_all(*(select(one) for one in newest))
 
 
-def gaps_after(lane: int, ordinal: int) -> Select[Any]:
-    """How many ordinals of a lane after this one have no entry."""
-    blocks = [
-        and_(Gap.level == level, Gap.block > after, Gap.block < before)
-        if before is not None
-        else and_(Gap.level == level, Gap.block > after)
+def gaps_after(starts: Mapping[int, int]) -> Select[Any]:
+    """How many ordinals of some lanes, each after the one given, have no entry."""
+    sums = [
+        select(func.coalesce(func.sum(Gap.n), 0).label("n")).where(
+            Gap.lane == lane, Gap.level == level, Gap.block > after, Gap.block < before
+        )
+        for lane, ordinal in starts.items()
         for level, after, before in tables.gap_blocks(ordinal)
     ]
-    sums = [select(func.coalesce(func.sum(Gap.n), 0).label("n")).where(Gap.lane == lane, block) for block in blocks]
     return select(func.sum(union_all(*sums).subquery().c.n))
 
 

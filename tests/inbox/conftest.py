@@ -81,8 +81,8 @@ def opener(directory: Path, clock: Clock, **database: Any) -> Open:
     """Opens it on the same files each time it is called, so that restarts can be tested."""
 
     @asynccontextmanager
-    async def opened(*, retention_age: float = 1e9, name: str = "log.db") -> AsyncIterator[Post]:
-        application = Application(Settings(data_dir=directory, **database))
+    async def opened(*, retention_age: float = 1e9, name: str = "log.db", **others: Any) -> AsyncIterator[Post]:
+        application = Application(Settings(data_dir=directory, **database, **others))
         engine = _Engine(
             directory / name, retention_age=retention_age, retention_bytes=1 << 30, dedupe_window=1000, clock=clock
         )

@@ -11,6 +11,7 @@ from hub.errors import HubError
 from hub.inbox.marks import Action
 from hub.inbox.pages import Wanted
 from hub.inbox.service import Inbox
+from hub.limits import Rate
 from hub.model import Principal
 
 from .conftest import Open, Post, ids, user
@@ -254,3 +255,16 @@ async def test_several_nodes_with_one_database_keep_one_inbox(post: Post) -> Non
         assert (await other.read(ALICE, Wanted(), after=None, limit=1)).unread == 61
     finally:
         await other.stop()
+
+
+@pytest.mark.both_databases(False)
+async def test_marks_count_as_what_a_user_publishes(open_post: Open) -> None:
+    async with open_post(publish_events_user=Rate(3, 60)) as post:
+        await post.publish(*({"id": str(n)} for n in range(5)))
+        for n in range(3):
+            await post.inbox.mark(ALICE, Action.READ, ids=[str(n)])
+        with pytest.raises(HubError) as refused:
+            await post.inbox.mark(ALICE, Action.READ, ids=["3"])
+        assert refused.value.code == "rate_limited"
+        assert (await post.page(ALICE)).unread == 2, "and nothing was marked"
+        await post.inbox.mark(user("bob"), Action.READ, ids=["3"])

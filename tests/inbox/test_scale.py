@@ -82,7 +82,7 @@ async def test_pages_and_counts_are_seeks_in_indexes(post: Post) -> None:
     statements = {
         "page": pages.newest([1, 2], before=1000, after=0, size=50),
         "ordinals": view.ordinals_at([1, 2], 1000),
-        "gaps": view.gaps_after(1, 1000),
+        "gaps": view.gaps_after({1: 1000, 2: 5}),
         "shared": view.shared_after([2, 3], 1, 1000),
     }
     async with post.store.read() as session:
