@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .hub_process import HubProcess
+# Also where this checkout is newer than what is installed, which registers them as a plugin.
+from hub_client.testing.plugin import hub_server, shared_hub, start_hub  # noqa: F401
+
 from .postgres import PostgresServer, find_programs
 
 
@@ -16,37 +18,6 @@ from .postgres import PostgresServer, find_programs
 def anyio_backend() -> str:
     """Async tests (``pytest.mark.anyio``) run on asyncio, as the hub does."""
     return "asyncio"
-
-
-@pytest.fixture
-def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., HubProcess]]:
-    """Starts hubs with the settings given; all are ended after the test."""
-    hubs: list[HubProcess] = []
-
-    def start(**settings: Any) -> HubProcess:
-        hub = HubProcess(tmp_path_factory.mktemp("hub"), **settings)
-        hubs.append(hub)
-        return hub.start()
-
-    yield start
-    for hub in hubs:
-        hub.close()
-
-
-@pytest.fixture
-def hub_server(start_hub: Callable[..., HubProcess]) -> HubProcess:
-    """One running hub with default settings, fresh for the test."""
-    return start_hub()
-
-
-@pytest.fixture(scope="module")
-def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """One running hub for all tests of a module that do not restart it."""
-    hub = HubProcess(tmp_path_factory.mktemp("hub"))
-    try:
-        yield hub.start()
-    finally:
-        hub.close()
 
 
 @pytest.fixture(scope="session")
