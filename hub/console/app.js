@@ -1,6 +1,7 @@
 // The console: puts its parts and the hub's client together.
 
 import { HubClient, HubError } from "/client/index.js";
+import { HubInbox } from "/client/inbox.js";
 import { Session } from "/client/session.js";
 import { Compose } from "./compose.js";
 import { Desk } from "./desk.js";
@@ -30,6 +31,7 @@ const compose = new Compose((event) => {
 });
 const door = new Door({ session: (session) => enter({ session }), token: (token) => enter({ token }) });
 const signOut = find("sign-out", HTMLButtonElement);
+const inbox = find("inbox", HubInbox);
 const banner = find("banner", HTMLElement);
 const hold = find("hold", HTMLElement);
 
@@ -87,7 +89,17 @@ function opened({ welcome }) {
   signOut.hidden = false;
   signOut.textContent = identity && "token" in identity ? "Disconnect" : "Sign out";
   compose.reset();
+  showInbox();
   return desk.open(welcome?.["user"] ?? "", welcome?.["topics"] ?? []);
+}
+
+/** The bell is for people: a service has no inbox. */
+async function showInbox() {
+  const mine = client;
+  const me = await mine?.me().catch(() => null);
+  if (mine !== client || me?.kind !== "user") return;
+  inbox.client = mine;
+  inbox.hidden = false;
 }
 
 /** The hub does not want this client any more. @param {Status} status */
@@ -144,7 +156,8 @@ function ended(mine) {
 function goOut(words) {
   leaving = true;
   client?.close();
-  client = identity = null;
+  client = identity = inbox.client = null;
+  inbox.hidden = true;
   tab.save({ tokens: null, token: null, topics: [] });
   banner.hidden = hold.hidden = signOut.hidden = true;
   desk.close();

@@ -234,7 +234,9 @@ export class Desk {
     this.#earlier.disabled = true;
     try {
       const { events } = await client.history(topics, { limit });
-      return client === this.#client ? this.#feed.merge(events) : null;
+      // What the hub tells its own clients is theirs.
+      const shown = events.filter(({ type }) => !type.startsWith("hub."));
+      return client === this.#client ? this.#feed.merge(shown) : null;
     } catch (error) {
       this.#earlierSaid.textContent = explainError(error);
       return null;

@@ -42,7 +42,7 @@ async (attributes) => {
 
 
 class OwnPage:
-    """A tab with an empty page of the hub's: in one that a test makes up Chromium opens no WebSocket to this machine."""
+    """A tab with an empty page of the hub's: in one that a test makes up Chromium opens no WebSocket to here."""
 
     def __init__(self, context: BrowserContext, url: str, token: str) -> None:
         self.page: Page = context.new_page()

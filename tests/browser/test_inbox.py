@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.conftest import OpenConsole
 from tests.browser.own_page import OwnPage
 from tests.hub_process import HubProcess
 
@@ -210,3 +211,33 @@ def test_a_framework_may_set_its_client_before_the_element_is_there(hub_server: 
         inbox.client = null;
     """)
     expect(page.locator("hub-inbox .badge")).to_have_text("1")
+
+
+def test_the_console_has_a_bell(hub_server: HubProcess, open_console: OpenConsole) -> None:
+    hub_server.add_user("alice")
+    tell(hub_server, "Before")
+    console = open_console(hub_server, locale="en-GB").sign_in("alice")
+    page = console.page
+    expect(page.locator("hub-inbox .badge")).to_have_text("1")
+    tell(hub_server, "Paid")
+    expect(console.rows("order.paid")).to_have_count(2)
+    page.get_by_role("button", name="Notifications, 2 unread").click()
+    page.get_by_role("button", name="Mark all read").click()
+    expect(page.get_by_role("button", name="Notifications", exact=True)).to_be_visible()
+    page.keyboard.press("Escape")
+    page.reload()
+    console.expect_live()
+    expect(console.rows("order.paid")).to_have_count(2)
+    expect(console.rows("hub.inbox")).to_have_count(0)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("hub-inbox")).to_be_hidden()
+
+
+def test_a_service_in_the_console_has_none(hub_server: HubProcess, open_console: OpenConsole) -> None:
+    shop = hub_server.add_service("shop")
+    grant = {"grant_type": "client_credentials"}
+    answer = hub_server.http.post("/v1/auth/token", data=grant, auth=(shop["id"], shop["secret"])).json()
+    console = open_console(hub_server)
+    console.connect_with(answer["access_token"])
+    console.expect_live()
+    expect(console.page.locator("hub-inbox")).to_be_hidden()

@@ -12,6 +12,7 @@ import { HubError } from "./errors.js";
  */
 
 const PAGE = 30;
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 export class Inbox {
   /** Newest first, without those that are archived. @type {InboxItem[]} */
@@ -26,6 +27,7 @@ export class Inbox {
   error = null;
 
   #client;
+  /** @type {(news?: InboxItem) => void} */
   #onChange;
   /** @type {string | null} */
   #next = null;
@@ -37,6 +39,8 @@ export class Inbox {
   #meanwhile = [];
   /** @type {(() => void)[]} */
   #offs;
+  /** Until the next one is past its time. @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
 
   /**
    * @param {HubClient} client
@@ -44,7 +48,10 @@ export class Inbox {
    */
   constructor(client, onChange) {
     this.#client = client;
-    this.#onChange = onChange;
+    this.#onChange = (news) => {
+      this.#expire();
+      onChange(news);
+    };
     this.#offs = [
       client.on("state", ({ state }) => state === "open" && !this.loaded && this.load()),
       client.on("resumed", ({ events }) => events > 0 && this.load()),
@@ -58,6 +65,7 @@ export class Inbox {
   /** Listens no longer. */
   close() {
     this.#loading = null;
+    clearTimeout(this.#timer);
     for (const off of this.#offs) off();
   }
 
@@ -154,6 +162,17 @@ export class Inbox {
     this.items = [item, ...this.items.filter((other) => other !== former)];
     if (!former) this.unread += 1;
     this.#onChange(item);
+  }
+
+  /** Hides what is past its time, here as at the hub. */
+  #expire() {
+    const left = (/** @type {InboxItem} */ { expires }) => (expires === undefined ? Infinity : Date.parse(expires) - Date.now());
+    const gone = this.items.filter((item) => left(item) <= 0);
+    this.items = this.items.filter((item) => !gone.includes(item));
+    this.unread = Math.max(0, this.unread - gone.filter(({ read }) => !read).length);
+    clearTimeout(this.#timer);
+    const next = Math.min(...this.items.map(left));
+    if (next < LONGEST_TIMER) this.#timer = setTimeout(() => this.#onChange(), next);
   }
 
   /** @returns {Promise<Set<string>>} */

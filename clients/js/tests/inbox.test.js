@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Inbox } from "../src/inbox_model.js";
-import { make, open } from "./bench.js";
+import { make, open, pass } from "./bench.js";
 import { FakeSocket, fakeFetch, settled } from "./fake.js";
 
 const ME = { subject: "alice", topics: ["orders"] };
@@ -133,6 +133,16 @@ test("what is told while a page is on its way is not lost by it, nor doubled", a
   await loading;
   assert.deepEqual(ids(), ["id-12", "id-11", "id-9"]);
   assert.equal(inbox.unread, 3);
+});
+
+test("what is past its time is hidden, and not counted, at its time", async () => {
+  const expires = new Date(Date.now() + 5000).toISOString();
+  const { inbox, ids } = await device([entry(9, { expires }), entry(8)]);
+  assert.deepEqual([ids(), inbox.unread], [["id-9", "id-8"], 2]);
+  await pass(4.9);
+  assert.equal(inbox.unread, 2);
+  await pass(0.2);
+  assert.deepEqual([ids(), inbox.unread], [["id-8"], 1]);
 });
 
 test("older ones come a page at a time; after a gap it is loaded anew", async () => {
