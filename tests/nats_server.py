@@ -22,7 +22,7 @@ max_payload: 1MB
 jetstream {{ store_dir: "{directory}/store", max_mem: 64MB, max_file: 100GB{sync} }}
 """
 _CLUSTER = """
-cluster {{ name: "hub", listen: "127.0.0.1:{port}", routes: [{routes}] }}
+cluster {{ name: "hub", listen: "127.0.0.1:{port}", routes: [{routes}], no_advertise: true }}
 """
 
 

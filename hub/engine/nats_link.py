@@ -164,6 +164,14 @@ class Link:
         except (errors.Error, OSError, TimeoutError) as error:
             raise _unavailable(f"NATS does not answer ({error})") from error
 
+    async def answers(self) -> bool:
+        """Whether a server answers right now: a connection that was cut is noticed after seconds only."""
+        try:
+            await self._client.flush(1)
+        except (errors.Error, OSError, TimeoutError):
+            return False
+        return True
+
     async def send(self, subject: str, payload: bytes, headers: Headers | None = None, reply: str = "") -> None:
         """Send a message, now or not at all. Raises ``log_unavailable``."""
         try:

@@ -179,10 +179,15 @@ class NatsPresence:
         while True:
             if not self._link.is_up:
                 self._up_since = loop.time()
-            elif loop.time() - self._up_since > _SILENCE:
-                self._forget([name for name, peer in self._peers.items() if loop.time() - peer.seen > _SILENCE])
+            elif loop.time() - self._up_since > _SILENCE and self._silent() and await self._link.answers():
+                self._forget(self._silent())
             await self._send({"node": self._node, "version": self._version})
             await asyncio.sleep(_HEARTBEAT)
+
+    def _silent(self) -> list[str]:
+        """The nodes that were not heard of for too long."""
+        now = asyncio.get_running_loop().time()
+        return [name for name, peer in self._peers.items() if now - peer.seen > _SILENCE]
 
     # --- What the others tell
 

@@ -14,6 +14,8 @@ from tests.hub_process import HubProcess
 from tests.nats_server import NatsCluster, NatsServer
 from tests.transports import tokens
 
+from .cable import Cables
+
 _SECRET = "a secret that all nodes of the tests know"
 
 
@@ -25,17 +27,18 @@ class Cluster:
         self.nats = NatsServer(directory / "nats") if servers == 1 else NatsCluster(directory / "nats", servers)
         common = {
             "engine": "nats",
-            "nats_url": self.nats.url,
             "nats_replicas": 1 if servers == 1 else 3,
             "presence_grace": 0,
         }
         if "signing_key_file" not in settings:
             common["signing_secret"] = _SECRET
         self.hubs = []
-        for number in range(nodes):
+        self.cables = [Cables([server.url for server in self.servers]) for _ in range(nodes)]
+        """Each node's own."""
+        for number, cables in enumerate(self.cables):
             home = directory / f"hub{number}"
             home.mkdir(parents=True)
-            self.hubs.append(HubProcess(home, **(common | settings)))
+            self.hubs.append(HubProcess(home, **(common | {"nats_url": cables.url} | settings)))
 
     @property
     def servers(self) -> Sequence[NatsServer]:
@@ -44,6 +47,8 @@ class Cluster:
     def start(self) -> Cluster:
         """Start all, the nodes at once."""
         self.nats.start()
+        for cables in self.cables:
+            cables.start()
         with ThreadPoolExecutor(len(self.hubs)) as pool:
             list(pool.map(HubProcess.start, self.hubs))
         return self
@@ -52,6 +57,8 @@ class Cluster:
         """End all."""
         for hub in self.hubs:
             hub.close()
+        for cables in self.cables:
+            cables.close()
         self.nats.close()
 
     def user(self, name: str, **grants: Sequence[str]) -> str:

@@ -23,9 +23,9 @@ from .cluster import Cluster
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(7200)]
 
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "7"))
 SERVERS = int(os.environ.get("CHAOS_SERVERS", "1"))
-OUTAGE = float(os.environ.get("CHAOS_OUTAGE", "1.5"))
+OUTAGE = float(os.environ.get("CHAOS_OUTAGE", "1"))
 """Longest time that something is away, in seconds."""
 
 
@@ -38,7 +38,8 @@ class Faults:
 
     def schedule(self, rounds: int) -> list[Callable[[], Awaitable[None]]]:
         """Each kind once, in any order, and again."""
-        kinds = [self.node_restarted, self.node_killed, self.node_frozen, self.server_frozen, self.all_servers_killed]
+        kinds = [self.node_restarted, self.node_killed, self.node_frozen, self.node_cut_off, self.node_far_away]
+        kinds += [self.server_frozen, self.all_servers_killed]
         if SERVERS > 1:
             kinds += [self.server_killed, self.leader_killed]
         schedule: list[Callable[[], Awaitable[None]]] = []
@@ -65,6 +66,23 @@ class Faults:
             await self._while()
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    async def node_cut_off(self) -> None:
+        """From the servers; its clients still reach it."""
+        cables = self._chance.choice(self._cluster.cables)
+        cables.cut()
+        try:
+            await self._while()
+        finally:
+            cables.mend()
+
+    async def node_far_away(self) -> None:
+        cables = self._chance.choice(self._cluster.cables)
+        cables.lengthen(self._chance.uniform(0.05, 0.3))
+        try:
+            await self._while()
+        finally:
+            cables.mend()
 
     async def server_frozen(self) -> None:
         server = self._chance.choice(self._cluster.servers)

@@ -38,6 +38,22 @@ def members(hub: HubProcess, token: str) -> list[str]:
     return users
 
 
+def ready(hub: HubProcess) -> int:
+    return httpx.get(f"{hub.url}/readyz", trust_env=False, timeout=10).status_code
+
+
+async def until_ready(hub: HubProcess, status: int, within: float) -> None:
+    async with asyncio.timeout(within):
+        while await asyncio.to_thread(ready, hub) != status:
+            await asyncio.sleep(0.05)
+
+
+async def until_members(hub: HubProcess, token: str, users: list[str]) -> None:
+    async with asyncio.timeout(15):
+        while await asyncio.to_thread(members, hub, token) != users:
+            await asyncio.sleep(0.1)
+
+
 async def test_events_presence_and_signals_cross_the_nodes(start_cluster: Callable[..., Cluster]) -> None:
     cluster = start_cluster()
     one, two, three = cluster.hubs
@@ -73,9 +89,7 @@ async def test_events_presence_and_signals_cross_the_nodes(start_cluster: Callab
         gone = await frame(at_two, "presence")
         while (gone["action"], gone.get("user")) != ("leave", "bob"):
             gone = await frame(at_two, "presence")
-        async with asyncio.timeout(10):
-            while (await asyncio.to_thread(members, one, alice)) != ["alice"]:
-                await asyncio.sleep(0.1)
+        await until_members(one, alice, ["alice"])
 
 
 async def test_while_nats_is_away_nothing_is_acknowledged_and_nobody_is_sent_away(
@@ -84,14 +98,6 @@ async def test_while_nats_is_away_nothing_is_acknowledged_and_nobody_is_sent_awa
     cluster = start_cluster(nodes=2)
     one, two = cluster.hubs
     token = cluster.user("alice")
-
-    def ready(hub: HubProcess) -> int:
-        return httpx.get(f"{hub.url}/readyz", trust_env=False, timeout=10).status_code
-
-    async def until_ready(hub: HubProcess, status: int, within: float) -> None:
-        async with asyncio.timeout(within):
-            while await asyncio.to_thread(ready, hub) != status:
-                await asyncio.sleep(0.05)
 
     event = {"id": "paid", "type": "t", "to": {"users": ["alice"]}}
     async with listen(two, token, "") as socket:
@@ -113,6 +119,34 @@ async def test_while_nats_is_away_nothing_is_acknowledged_and_nobody_is_sent_awa
         assert again.json()[0]["duplicate"]
         assert (await frame(socket, "event"))["event"]["id"] == "paid"
         assert socket.close_code is None, "the socket stayed open all the time"
+
+
+async def test_a_node_that_is_cut_off_says_so_and_gives_its_clients_everything_afterwards(
+    start_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = start_cluster(nodes=2)
+    one, two = cluster.hubs
+    alice = cluster.user("alice", subscribe=["chat:*"])
+    bob = cluster.user("bob", subscribe=["chat:*"])
+    async with listen(one, alice, "topics=chat:a") as at_one, listen(two, bob, "topics=chat:a") as at_two:
+        await until_members(one, alice, ["alice", "bob"])
+        await until_members(two, alice, ["alice", "bob"])
+        cluster.cables[0].cut()
+        refused = await asyncio.to_thread(cluster.publish, 0, {"type": "t", "to": {"users": ["alice"]}})
+        assert (refused.status_code, refused.json()["code"]) == (503, "log_unavailable")
+        await until_ready(one, 503, within=8)
+        assert await asyncio.to_thread(ready, two) == 200
+        events = [{"id": f"e{n}", "type": "t", "to": {"topics": ["chat:a"]}} for n in range(10)]
+        assert (await asyncio.to_thread(cluster.publish, 1, *events)).status_code == 200
+        seen = [await frame(at_two, "event") for _ in events]
+        # To the others, its people are gone; to itself nobody is.
+        await until_members(two, bob, ["bob"])
+        assert await asyncio.to_thread(members, one, alice) == ["alice", "bob"]
+        cluster.cables[0].mend()
+        assert [await frame(at_one, "event", within=20) for _ in events] == seen
+        await until_ready(one, 200, within=10)
+        await until_members(two, bob, ["alice", "bob"])
+        assert at_one.close_code is None
 
 
 async def test_nodes_that_are_given_other_settings_do_not_start(start_cluster: Callable[..., Cluster]) -> None:
