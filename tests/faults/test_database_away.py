@@ -60,6 +60,7 @@ def test_it_is_away_and_back(server: PostgresServer, start_hub: Callable[..., Hu
             assert until(lambda hub=hub: hub.http.get("/readyz").status_code == 503, 5) < 5
             assert hub.http.get("/readyz").json()["code"] == "database_unavailable"
             assert hub.http.get("/healthz").status_code == 200, "it is no reason to restart a hub"
+            assert hub.http.get("/readyz?without=database").status_code == 200, "nor to send nobody to it"
 
         body = {"type": "n", "data": 1, "to": {"users": ["alice"]}}
         assert one.http.post("/v1/events", headers=headers, json=body).is_success
