@@ -14,9 +14,9 @@ data directory refuses to start). The console's page is not for use below a path
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from hub_client import AsyncPublisher
 from starlette.applications import Starlette
@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 from hub.app import Application
 from hub.hub import Hub
 from hub.in_process import InProcessPublisher
+from hub.model import Grants, topic
 from hub.settings import Settings, load
 
 _EVERYTHING = ("*", "user:*", "all")
@@ -61,6 +62,26 @@ class EmbeddedHub:
         """``running``, as an app takes it for its lifespan."""
         async with self.running():
             yield
+
+    def token(
+        self,
+        user: str,
+        *,
+        subscribe: Sequence[str] = (),
+        publish: Sequence[str] = (),
+        topics: Sequence[str] = (),
+        service: bool = False,
+    ) -> str:
+        """An access token for a user whom your app has logged in: for the client's ``tokenProvider``.
+
+        ``subscribe`` and ``publish`` are patterns of what they may do besides reading their own topic and ``all``;
+        ``topics`` they follow without asking. It lives for ``access_ttl`` (15 minutes); the user needs no account at
+        the hub. ``service``: it is for a backend. The hub has to be running. Raises ``HubError`` for what is no id,
+        pattern or topic.
+        """
+        grants = Grants(tuple(subscribe), tuple(publish))
+        kind: Literal["user", "service"] = "service" if service else "user"
+        return self._application.identity.hand_out(user, grants, tuple(map(topic, topics)), kind).token
 
     def publisher(self, name: str = "app", *, publish: tuple[str, ...] = _EVERYTHING) -> AsyncPublisher:
         """A publisher without a request and without a token, which publishes as ``service:<name>``.

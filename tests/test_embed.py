@@ -17,6 +17,8 @@ from hub_client.fastapi import HubPublisher
 
 from hub.data_directory import StartError
 from hub.embed import EmbeddedHub
+from hub.errors import HubError
+from hub.model import Grants
 from hub.settings import Settings
 
 from .hub_process import ADMIN_PASSWORD, HubProcess, clean_environment, free_port
@@ -151,6 +153,15 @@ async def test_in_this_process(tmp_path: Path) -> None:
         assert (await publisher.publish("typing", topics=["invoices:7"], durable=False)).cursor is None
         with pytest.raises(Refused, match="forbidden"):
             await publisher.publish("paid", 1, topics=["orders"])
+        token = hub.token("alice", subscribe=["room:*"], publish=["room:*"], topics=["room:1"])
+        principal = hub._application.identity.authenticate(token)
+        assert (principal.source, principal.topics, principal.admin) == ("user:alice", ("room:1",), False)
+        assert principal.grants == Grants(("room:*",), ("room:*",))
+        service = hub._application.identity.authenticate(hub.token("worker", service=True))
+        assert (service.source, service.grants) == ("service:worker", Grants())
+        for wrong in ({"user": "a:b"}, {"user": "a", "publish": ["x*"]}, {"user": "a", "topics": ["x y"]}):
+            with pytest.raises(HubError, match="topic_invalid"):
+                hub.token(**wrong)  # type: ignore[arg-type]
         with pytest.raises(StartError):
             async with EmbeddedHub(hub.settings).running():
                 pass

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import time
 from types import TracebackType
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from sqlalchemy import select
 
@@ -41,8 +41,10 @@ from hub.identity.times import LEEWAY
 from hub.identity.tokens import Access, Tokens
 from hub.identity.verified import Verified
 from hub.identity.verifier import Verifier
+from hub.ids import random_id
 from hub.issuer_settings import Outsiders
-from hub.model import Principal
+from hub.model import Grants, Principal, Topic, is_subject
+from hub.policy import check_pattern
 from hub.settings import Settings, SettingsError
 from hub.transports.credentials import admit
 
@@ -333,6 +335,20 @@ class Identity:
         self._keys.used[key.service_key] = now
         self.notes.done("token", Actor(key.source, key.session, address))
         return ServiceTokens(access.token, int(access.expires_at - now))
+
+    def hand_out(
+        self, user: str, grants: Grants, topics: tuple[Topic, ...], kind: Literal["user", "service"] = "user"
+    ) -> Access:
+        """A token for somebody whom the caller knows: the app that this hub is a part of. They need no account here.
+
+        It cannot be refreshed: the app is asked for another. Raises ``topic_invalid`` for what is no id or pattern.
+        """
+        if not is_subject(user):
+            raise HubError("topic_invalid", f"{user[:60]!r} is not a user id.")
+        for pattern in (*grants.subscribe, *grants.publish):
+            check_pattern(pattern)
+        session = "app_" + random_id()
+        return _started(self._tokens).mint(user, kind, session=session, version=None, grants=grants, topics=topics)
 
     def _mint(self, account: Account, session: str) -> Access:
         return _started(self._tokens).mint(

@@ -84,7 +84,7 @@ class Tokens:
         kind: Literal["user", "service"],
         *,
         session: str,
-        version: int,
+        version: int | None,
         admin: bool = False,
         grants: Grants | None = None,
         topics: tuple[str, ...] = (),
@@ -93,7 +93,8 @@ class Tokens:
     ) -> Access:
         """A token for an account. It lives at least ``ttl`` seconds and less than one more: times are whole seconds.
 
-        ``service_key`` is the API key it is got with; it ends with that, and at ``until`` (Unix seconds) at the latest.
+        ``version`` is the account's; None: it may have none here. ``service_key`` is the API key it is got with; it
+        ends with that, and at ``until`` (Unix seconds) at the latest.
         """
         now = self._clock()
         grants = grants or Grants()
