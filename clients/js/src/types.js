@@ -23,7 +23,7 @@
  * the place in the log at which this is true.
  * @typedef {{ items: InboxItem[], unread: number, next: string | null, cursor: string }} InboxPage
  *
- * @typedef {{ limit?: number, after?: string, unread?: boolean, archived?: boolean, type?: string, topic?: string }} InboxQuery
+ * @typedef {{ limit?: number, after?: string, unread?: boolean, archived?: boolean | "any", type?: string, topic?: string }} InboxQuery
  *
  * Some events were marked, on this device or another of the same user. `ids` is null where `up_to`, a cursor, says which.
  * @typedef {{ action: "read" | "unread" | "archive" | "unarchive", ids: string[] | null, up_to: string | null,

@@ -1,10 +1,11 @@
 // What is published: its size, its files, its types.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "node:test";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import { make } from "../build.mjs";
@@ -48,7 +49,29 @@ test("what package.json names is what there is", () => {
   for (const entry of [".", "./session", "./inbox"]) {
     const source = exports[entry].default;
     assert.ok(readFileSync(new URL(source, ROOT), "utf8"));
-    assert.equal(exports[entry].types, source.replace("./src/", "./types/").replace(/\.js$/, ".d.ts"));
+    assert.ok(exports[entry].types.endsWith(source.replace("./src/", "/").replace(/\.js$/, ".d.ts")));
   }
-  assert.deepEqual(files, ["dist", "src", "types"]);
+  assert.deepEqual(files, ["dist", "inbox.d.ts", "src", "types"]);
+});
+
+test("a project in TypeScript finds every type, whichever way it looks for them", (t) => {
+  const compiler = fileURLToPath(new URL("node_modules/typescript/bin/tsc", ROOT));
+  const compile = (/** @type {string[]} */ ...options) => {
+    try {
+      execFileSync(process.execPath, [compiler, ...options], { encoding: "utf8", cwd: tmpdir() });
+    } catch (error) {
+      assert.fail(/** @type {any} */ (error).stdout);
+    }
+  };
+  compile("-p", fileURLToPath(new URL("tsconfig.types.json", ROOT)));
+  const folder = mkdtempSync(`${tmpdir()}/hub-consumer-`);
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(`${folder}/node_modules`);
+  symlinkSync(fileURLToPath(ROOT), `${folder}/node_modules/notification-hub-client`);
+  copyFileSync(new URL("tests/consumer/consumer.ts", ROOT), `${folder}/consumer.mts`);
+  for (const way of [["nodenext", "nodenext"], ["esnext", "bundler"]]) {
+    const [module, resolution] = /** @type {[string, string]} */ (way);
+    const options = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2023,dom,dom.asynciterable"];
+    compile(...options, "--types", "", "--module", module, "--moduleResolution", resolution, `${folder}/consumer.mts`);
+  }
 });
