@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.console import Console
+from tests.browser.own_page import OwnPage
 from tests.hub_process import HubProcess, free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,10 +40,12 @@ def main() -> int:
         hubs = [
             HubProcess(_made(directory, "shop")),
             HubProcess(_made(directory, "studio"), allowed_origins=f"http://127.0.0.1:{page_port}"),
+            HubProcess(_made(directory, "inbox")),
         ]
         try:
             pictures = {"console.png": take(hubs[0].start(), browser)}
             pictures |= take_tutorial(hubs[1].start(), browser, page_port)
+            pictures["images/inbox.png"] = take_inbox(hubs[2].start(), browser)
         finally:
             browser.close()
             for hub in hubs:
@@ -73,6 +76,10 @@ class Backend:
 
     def post(self, hub: HubProcess, type: str, data: Any, *, durable: bool = True, **to: Any) -> None:
         event = {"type": type, "data": data, "to": to, "durable": durable}
+        hub.http.post("/v1/events", json=event, headers=self._headers).raise_for_status()
+
+    def show(self, hub: HubProcess, type: str, display: dict[str, str], priority: str = "normal") -> None:
+        event = {"type": type, "data": {}, "to": {"users": ["alice"]}, "display": display, "priority": priority}
         hub.http.post("/v1/events", json=event, headers=self._headers).raise_for_status()
 
 
@@ -143,6 +150,33 @@ def take_tutorial(hub: HubProcess, browser: Browser, page_port: int) -> dict[str
             pictures["page"] = page.screenshot()
             server.shutdown()
     return {f"images/tutorial-{name}.png": picture for name, picture in pictures.items()}
+
+
+def take_inbox(hub: HubProcess, browser: Browser) -> bytes:
+    """The inbox in somebody's page, light and dark side by side."""
+    token = hub.add_user("alice")
+    shop, builder = Backend(hub, "shop"), Backend(hub, "ci")
+    shipped = {"title": "Order 1041 is on its way", "body": "It should be with you on Thursday."}
+    mention = {"title": "Bob mentioned you", "body": "“Can you look at the last paragraph?”", "url": "/plan"}
+    shop.show(hub, "order.sent", shipped)
+    builder.post(hub, "build.finished", {"text": "Build 812 passed"}, users=["alice"])
+    headers = {"Authorization": f"Bearer {token}"}
+    [read] = hub.http.get("/v1/inbox", params={"limit": 1}, headers=headers).json()["items"]
+    hub.http.post("/v1/inbox/read", json={"up_to": read["cursor"]}, headers=headers).raise_for_status()
+    shop.show(hub, "invoice.due", {"title": "Invoice 2026-0117 is due", "body": "89.00 € by 1 December"}, "high")
+    shop.show(hub, "mention", mention)
+    context = browser.new_context(bypass_csp=True, viewport={"width": 860, "height": 460}, device_scale_factor=1.5)
+    page = (
+        OwnPage(context, hub.url, token)
+        .connect()
+        .inbox(inline="", theme="light", lang="en")
+        .inbox(inline="", theme="dark", lang="en")
+    )
+    page.page.add_style_tag(content="body { display: flex; gap: 1.5rem; margin: 1.25rem; } hub-inbox { flex: 1; }")
+    expect(page.page.locator("hub-inbox li.unread")).to_have_count(4)
+    picture: bytes = page.page.locator("body").screenshot(animations="disabled")
+    context.close()
+    return picture
 
 
 def open_console(browser: Browser, hub: HubProcess, *, width: int = 1180, height: int = 860) -> Console:
