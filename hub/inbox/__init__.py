@@ -15,7 +15,9 @@ deltas are summed up as marks are made (*tallies*). Hence
 
     unread = Σ over the lanes (entries above the watermarks + tally)
 
-An event that goes to several topics is in several lanes and counted once: in ``all`` if it goes there, since everybody
-has that; otherwise in the user's own lane; otherwise, if it goes to several other topics, it is *shared*: counted one
-by one. Only those are, and only those above the watermarks.
+An event that goes to several topics is in several lanes and counted once: in ``all`` if it goes there, since
+everybody has that; otherwise in the user's own lane; otherwise in the lane of the combination of its topics, which is
+in the inbox of whoever has one of them. What is left is *shared* and counted one by one, above the watermarks: events
+for topics and single users at once, as those see them who have the topics; those with a collapse key, which may be
+replaced in one topic and not in another; and those of topics that are in too many combinations.
 """

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.inbox import tables
@@ -58,7 +58,7 @@ async def load(db: AsyncConnection, view: View, seqs: Sequence[int]) -> dict[int
 
 
 async def _load(db: AsyncConnection, view: View, seqs: Sequence[int]) -> dict[int, Item]:
-    lanes = list(view.lanes)
+    lanes = [*view.lanes, *view.combined]
     entries = select(Entry.lane, Entry.seq, Entry.kind, Entry.rank).where(Entry.lane.in_(lanes), Entry.seq.in_(seqs))
     replaced = select(Replaced.lane, Replaced.seq, Replaced.kind, Replaced.rank, Replaced.by, Replaced.hidden).where(
         Replaced.lane.in_(lanes), Replaced.hidden.in_((False, True)), Replaced.seq.in_(seqs)
@@ -91,7 +91,7 @@ async def _item(db: AsyncConnection, view: View, event: Any, rows: list[Any], ma
         seq=event.seq,
         id=event.id,
         type=event.type,
-        topics=tuple(view.lanes[row.lane].topic for row in rows),
+        topics=tuple(view.lanes[row.lane].topic for row in rows if row.lane in view.lanes),
         current=current,
         kept=kept,
         read=mark.read if mark is not None else event.seq <= view.read_to,
@@ -108,12 +108,17 @@ async def _had_read(db: AsyncConnection, view: View, seq: int, by: int) -> bool:
     return at is not None and at < by
 
 
+def shared_marks(owner: Topic) -> Select[Any]:
+    """The events that a user has marked and that no lane counts."""
+    return select(Mark.seq).where(Mark.owner == owner, Mark.lane == literal_column("0"))
+
+
 async def unread(db: AsyncConnection, view: View) -> int:
     """How many events of the inbox are neither read nor archived: exact, and no scan but over what is shared."""
     total = await counted_unread(db, view) + await shared_above(db, view)
     if any(lane.shared for lane in view.lanes.values()):
-        marked = select(Mark.seq).where(Mark.owner == view.owner, Mark.lane == 0)
-        for item in (await load(db, view, (await db.execute(marked)).scalars().all())).values():
+        marked = (await db.execute(shared_marks(view.owner))).scalars().all()
+        for item in (await load(db, view, marked)).values():
             if item.lane == 0:
                 total += item.is_unread() - (item.current and item.seq > view.counted_from)
     return total

@@ -42,9 +42,19 @@ class Lane(Base):
     gaps: Mapped[int] = mapped_column(BIG)
     """How many there have been: 0 spares the look."""
     shared: Mapped[int] = mapped_column(BIG)
-    """How many shared entries there have been."""
+    """How many entries there have been that are shared, or counted in the lane of a combination."""
     seq: Mapped[int] = mapped_column(BIG)
     """Of its newest event: once that is no longer retained, neither is the lane."""
+
+
+class Combined(Base):
+    """A lane that is a combination of topics, and one of them."""
+
+    __tablename__ = "inbox_combined"
+    __table_args__ = (Index("inbox_combined_by_lane", "lane"), _COMPACT)
+
+    member: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=False)
+    lane: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=False)
 
 
 class Event(Base):
@@ -69,7 +79,7 @@ class Event(Base):
     expires_at: Mapped[float | None]
     collapse_key: Mapped[str | None]
     lanes: Mapped[str]
-    """Their numbers, with commas, in the publisher's order."""
+    """Their numbers, with commas, in the publisher's order; the combination's last."""
 
 
 class Entry(Base):
@@ -80,6 +90,7 @@ class Entry(Base):
         Index(
             "inbox_entries_shared",
             "lane",
+            "kind",  # Always the same: with it, the index is seen to be better than the primary key.
             "seq",
             sqlite_where=column("kind") == 2,
             postgresql_where=column("kind") == 2,
@@ -168,6 +179,7 @@ class Mark(Base):
         Index(
             "inbox_marks_shared",
             "owner",
+            "lane",
             "seq",
             sqlite_where=column("lane") == 0,
             postgresql_where=column("lane") == 0,
@@ -201,6 +213,6 @@ class Tally(Base):
 
 
 ALL: tuple[type[Base], ...] = (
-    Progress, Lane, Event, Entry, Replaced, Key, Gap, Reader, ReadUp, Mark, Tally,
+    Progress, Lane, Combined, Event, Entry, Replaced, Key, Gap, Reader, ReadUp, Mark, Tally,
 )  # fmt: skip
 """All of these."""

@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CompoundSelect
 
 from hub.inbox import items as items_of
+from hub.inbox import tables
 from hub.inbox.items import Item
-from hub.inbox.models import Entry, Mark, Replaced
+from hub.inbox.models import Entry, Event, Mark, Replaced
 from hub.inbox.view import View
 from hub.model import Topic
 
@@ -45,14 +46,15 @@ class Wanted:
             and self.read in (None, item.read)
             and self.archived in (None, item.archived)
             and (self.topic is None or self.topic in item.topics)
-            and self._is_type(item.type)
+            and self.is_type(item.type)
         )
 
     def may_have(self, *, read: bool, archived: bool) -> bool:
         """Whether events without marks that are so may be wanted."""
         return self.read in (None, read) and self.archived in (None, archived)
 
-    def _is_type(self, name: str) -> bool:
+    def is_type(self, name: str) -> bool:
+        """Whether events of a type are wanted."""
         if self.type is None:
             return True
         return name.startswith(self.type[:-1]) if self.type.endswith("*") else name == self.type
@@ -72,12 +74,12 @@ async def page(
     for floor in dict.fromkeys((high, low, 0)):
         usual = wanted.may_have(read=view.read_to > floor, archived=view.archived_to > floor)
         while place > floor + 1:
-            size = max(50, limit + 1)
+            size = max(50, limit + 1) if wanted.type is None else _MOST // 4
             if usual:
                 seqs, through = await _of_lanes(db, lanes, place, floor, size)
             else:
                 seqs, through = await _of_marks(db, view, wanted, place, floor, size)
-            loaded = await items_of.load(db, view, seqs)
+            loaded = await items_of.load(db, view, seqs if wanted.type is None else await _of_type(db, wanted, seqs))
             for seq in seqs:
                 item = loaded.get(seq)
                 if item is not None and wanted.has(item):
@@ -89,6 +91,15 @@ async def page(
             if looked >= _MOST and place > 1:
                 return found, place
     return found, None
+
+
+async def _of_type(db: AsyncConnection, wanted: Wanted, seqs: Sequence[int]) -> list[int]:
+    """Those of the wanted type: of the others, no more is to be known."""
+    found: list[int] = []
+    for some in tables.pieces(seqs):
+        rows = await db.execute(select(Event.seq, Event.type).where(Event.seq.in_(some)))
+        found += [seq for seq, name in rows if wanted.is_type(name)]
+    return found
 
 
 async def _of_lanes(

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.inbox import tables
-from hub.inbox.lanes import Kind, is_own, kinds
-from hub.inbox.models import Entry, Event, Key, Lane, Mark, Reader, Replaced
+from hub.inbox.lanes import Kind, combination, is_own, kinds
+from hub.inbox.models import Combined, Entry, Event, Key, Lane, Mark, Reader, Replaced
 from hub.inbox.tables import pieces, table
 from hub.model import Entry as LogEntry
 from hub.model import Topic
@@ -44,15 +44,21 @@ class Known:
 
     newest: int
     lanes: dict[Topic, LaneState] = field(default_factory=dict)
+    refused: set[Topic] = field(default_factory=set)
+    """Combinations that get no lane."""
 
 
 _MOST_KNOWN = 50_000
+MOST_COMBINED = 32
+"""Combinations that a topic may be part of: each is looked at to count an inbox. Events of further ones are shared."""
 
 
 async def project(db: AsyncConnection, entries: Sequence[LogEntry], known: Known) -> None:
     """Write what a piece of the log brings. ``known`` is brought up to date."""
     if len(known.lanes) > _MOST_KNOWN:
         known.lanes.clear()
+    if len(known.refused) > _MOST_KNOWN:
+        known.refused.clear()
     piece = _Piece(known)
     taken = [(entry, head) for entry in entries if not (head := head_of(entry.body))["type"].startswith(RESERVED)]
     await piece.learn(db, taken)
@@ -69,6 +75,7 @@ class _Piece:
         self._replaced: list[dict[str, Any]] = []
         self._gaps: list[tuple[int, int]] = []
         self._touched: dict[int, LaneState] = {}
+        self._combined: list[dict[str, int]] = []
         self._keys: dict[tuple[int, str], int] = {}
         """The newest event of each key: as it was in the database, then as it is."""
         self._old_keys: set[tuple[int, str]] = set()
@@ -79,14 +86,15 @@ class _Piece:
         """Read the lanes and keys that the piece touches and that are not known."""
         lanes = self._known.lanes
         topics = {topic for entry, _ in taken for topic in entry.topics}
-        for some in pieces([topic for topic in topics if topic not in lanes]):
+        combinations = {one for entry, head in taken if (one := _combination(entry, head))} - self._known.refused
+        for some in pieces([name for name in topics | combinations if name not in lanes]):
             found = await db.execute(select(Lane.id, Lane.topic, Lane.ordinal).where(Lane.topic.in_(some)))
             for number, name, ordinal in found:
                 lanes[Topic(name)] = LaneState(number, Topic(name), ordinal, new=False)
         for topic in topics:
             if topic not in lanes:
-                self._known.newest += 1
-                lanes[topic] = LaneState(self._known.newest, topic, 0, new=True)
+                self._begin(topic)
+        await self._combine(db, [name for name in combinations if name not in lanes])
         pairs = [
             (lanes[topic].id, head["collapse_key"])
             for entry, head in taken
@@ -100,9 +108,36 @@ class _Piece:
                 self._keys[lane, key] = seq
                 self._old_keys.add((lane, key))
 
+    def _begin(self, topic: Topic) -> LaneState:
+        self._known.newest += 1
+        lane = self._known.lanes[topic] = LaneState(self._known.newest, topic, 0, new=True)
+        return lane
+
+    async def _combine(self, db: AsyncConnection, names: Sequence[Topic]) -> None:
+        """Begin the lanes of combinations that have none, where none of their topics is in too many."""
+        lanes = self._known.lanes
+        members = {name: [lanes[Topic(topic)].id for topic in name.split("&")] for name in names}
+        counts: Counter[int] = Counter()
+        for some in pieces(list({member for ids in members.values() for member in ids})):
+            counted = select(Combined.member, func.count()).where(Combined.member.in_(some)).group_by(Combined.member)
+            for member, count in await db.execute(counted):
+                counts[member] = count
+        for name, ids in members.items():
+            if max(counts[member] for member in ids) >= MOST_COMBINED:
+                self._known.refused.add(name)
+                continue
+            counts.update(ids)
+            lane = self._begin(name)
+            self._combined += [{"member": member, "lane": lane.id} for member in ids]
+
     def take(self, entry: LogEntry, head: dict[str, Any]) -> None:
         """An event of the piece, in the log's order."""
         lanes = [self._known.lanes[topic] for topic in entry.topics]
+        parts = kinds(entry.topics)
+        combined = self._known.lanes.get(_combination(entry, head) or Topic(""))
+        if combined is not None:
+            parts = [Kind.SHADOW] * len(lanes) + [Kind.COUNTED]
+            lanes.append(combined)
         key = head.get("collapse_key")
         self._events.append(
             {
@@ -114,14 +149,14 @@ class _Piece:
                 "lanes": ",".join([str(lane.id) for lane in lanes]),
             }
         )
-        for rank, (lane, kind) in enumerate(zip(lanes, kinds(entry.topics), strict=True)):
+        for rank, (lane, kind) in enumerate(zip(lanes, parts, strict=True)):
             if key is not None:
                 last = self._keys.get((lane.id, key))
                 if last is not None:
                     self._overtake(lane, last, entry.seq)
                 self._keys[lane.id, key] = entry.seq
             lane.ordinal += kind is Kind.COUNTED
-            lane.shared += kind is Kind.SHARED
+            lane.shared += kind is Kind.SHARED or (combined is not None and lane is not combined)
             lane.seq = entry.seq
             self._touched[lane.id] = lane
             self._entries[lane.id, entry.seq] = {
@@ -179,7 +214,12 @@ class _Piece:
             lane.new, lane.shared = False, 0
         if self._overtaken:
             await self._write_overtaken(db)
-        for model, rows in ((Event, self._events), (Entry, list(self._entries.values())), (Replaced, self._replaced)):
+        for model, rows in (
+            (Combined, self._combined),
+            (Event, self._events),
+            (Entry, list(self._entries.values())),
+            (Replaced, self._replaced),
+        ):
             if rows:
                 await db.execute(insert(table(model)), rows)
         await tables.add_gaps(db, self._gaps)
@@ -239,3 +279,8 @@ class _Piece:
         await db.execute(
             tables.delete_by(Entry, "lane", "seq"), [{"_lane": lane, "_seq": seq} for lane, seq in self._overtaken]
         )
+
+
+def _combination(entry: LogEntry, head: dict[str, Any]) -> Topic | None:
+    """The combination that counts an event. One with a collapse key is replaced in one topic and not in another."""
+    return None if "collapse_key" in head else combination(entry.topics)

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import case, delete, select, tuple_
+from sqlalchemy import case, delete, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.inbox import tables
 from hub.inbox.lanes import Kind
-from hub.inbox.models import Entry, Event, Gap, Key, Lane, Mark, ReadUp, Replaced, Tally
+from hub.inbox.models import Combined, Entry, Event, Gap, Key, Lane, Mark, ReadUp, Replaced, Tally
 from hub.inbox.tables import pieces, table
 
 MOST = 1000
@@ -41,6 +41,7 @@ async def forget(db: AsyncConnection, floor: int) -> int:
     for some in pieces(ended):
         for model in (Gap, Tally, Key):
             await db.execute(delete(table(model)).where(model.lane.in_(some)))
+        await db.execute(delete(table(Combined)).where(or_(Combined.lane.in_(some), Combined.member.in_(some))))
         await db.execute(delete(table(Lane)).where(Lane.id.in_(some)))
     return len(events) + len(ended)
 

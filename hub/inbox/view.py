@@ -9,14 +9,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, union_all
+from sqlalchemy import Select, func, literal_column, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.expression import CompoundSelect
 
 from hub.inbox import tables
 from hub.inbox.lanes import Kind
-from hub.inbox.models import Entry, Gap, Lane, Progress, Reader, Replaced, Tally
+from hub.inbox.models import Combined, Entry, Gap, Lane, Progress, Reader, Replaced, Tally
 from hub.model import Topic
 
 
@@ -38,6 +38,8 @@ class View:
 
     owner: Topic
     lanes: dict[int, LaneRow]
+    combined: dict[int, LaneRow]
+    """Those of combinations of topics, one of which at least is in the inbox: they count, and show nothing."""
     read_to: int
     archived_to: int
     known: bool
@@ -65,13 +67,18 @@ async def look(db: AsyncConnection, owner: Topic, topics: Collection[Topic]) -> 
     for some in tables.pieces(list(topics)):
         for row in await db.execute(select(*columns).where(Lane.topic.in_(some))):
             lanes[row.id] = LaneRow(row.id, Topic(row.topic), row.ordinal, row.floor, row.gaps, row.shared)
+    combined: dict[int, LaneRow] = {}
+    for ids in tables.pieces([lane.id for lane in lanes.values() if lane.shared]):
+        members = select(*columns).join(Combined, Combined.lane == Lane.id).where(Combined.member.in_(ids)).distinct()
+        for row in await db.execute(members):
+            combined[row.id] = LaneRow(row.id, Topic(row.topic), row.ordinal, row.floor, row.gaps, row.shared)
     read_to, archived_to = (reader.read_to, reader.archived_to) if reader else (0, 0)
-    return View(owner, lanes, read_to, archived_to, reader is not None, progress.epoch, progress.seq)
+    return View(owner, lanes, combined, read_to, archived_to, reader is not None, progress.epoch, progress.seq)
 
 
 async def counted_unread(db: AsyncConnection, view: View) -> int:
     """How many are unread of those that are counted by ordinals: everything but the shared ones."""
-    lanes = view.lanes
+    lanes = view.lanes | view.combined
     if not lanes:
         return 0
     starts = {lane.id: lane.floor for lane in lanes.values()}
@@ -128,7 +135,8 @@ def shared_after(lanes: Sequence[int], own: int, place: int) -> Select[Any]:
     mine, was_mine = aliased(Entry), aliased(Replaced)
     return select(func.count(Entry.seq.distinct())).where(
         Entry.lane.in_(lanes),
-        Entry.kind == Kind.SHARED.value,
+        # Not a parameter: the index of these alone is only used where it is sure that it has what is looked for.
+        Entry.kind == literal_column(str(Kind.SHARED.value)),
         Entry.seq > place,
         ~select(mine.seq).where(mine.lane == own, mine.seq == Entry.seq).exists(),
         ~select(was_mine.seq)

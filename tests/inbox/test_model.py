@@ -8,9 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hub.inbox import projection
 from hub.inbox.marks import Action
 from hub.inbox.service import Inbox
 from tests.fakes import Clock
@@ -69,10 +71,16 @@ _step = st.one_of(
 
 
 @given(st.lists(_step, min_size=10, max_size=30))
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_inbox_is_what_a_simple_model_says(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(_carry_out(Path(directory), steps))
+
+
+@pytest.fixture(autouse=True, params=[1, 32])
+def most_combined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Combinations that a topic may be part of, so that some events are counted in their own way and some are not."""
+    monkeypatch.setattr(projection, "MOST_COMBINED", request.param)
 
 
 async def _carry_out(directory: Path, steps: list[tuple[Any, ...]]) -> None:

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 
-from hub.inbox import pages, view
+from hub.inbox import items, pages, view
 from hub.inbox.marks import Action
-from hub.model import Draft, Principal, user_topic
+from hub.model import Draft, Principal, Topic, user_topic
 
 from .conftest import Post, user
 
@@ -79,22 +79,40 @@ async def _time(call: Callable[[], Awaitable[Any]]) -> float:
 async def test_pages_and_counts_are_seeks_in_indexes(post: Post) -> None:
     await post.publish({"collapse_key": "a"}, {"ttl": 5}, {"to": {"topics": ["x", "y"]}})
     await post.page(user("alice"))
-    statements = {
+    statements: dict[str, Any] = {
         "page": pages.newest([1, 2], before=1000, after=0, size=50),
         "ordinals": view.ordinals_at([1, 2], 1000),
         "gaps": view.gaps_after({1: 1000, 2: 5}),
         "shared": view.shared_after([2, 3], 1, 1000),
+        "marks": items.shared_marks(user_topic("alice")),
     }
     async with post.store.read() as session:
         db = await session.connection()
         for name, statement in statements.items():
-            sql = str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
-            plan = [row.detail for row in await db.execute(text(f"EXPLAIN QUERY PLAN {sql}"))]
+            made = statement.compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True})
+            # With parameters, as it is carried out: with what they stand for, the plan may be another one.
+            values = tuple(made.params[name] for name in made.positiontup or ())
+            plan = [row.detail for row in await db.exec_driver_sql(f"EXPLAIN QUERY PLAN {made}", values)]
             looks = [step for step in plan if "inbox_" in step]
             assert looks, name
             assert all(step.startswith("SEARCH") for step in looks), (name, plan)
+            if name in ("shared", "marks"):
+                assert f"inbox_{'entries' if name == 'shared' else 'marks'}_shared" in looks[0], "of these alone"
             if name != "shared":
                 assert not any("TEMP B-TREE" in step for step in plan), (name, plan)
+
+
+async def test_events_for_several_topics_are_not_counted_one_by_one(post: Post) -> None:
+    reader = user("carol", "news", "sport")
+    await post.publish(*({"to": {"topics": ["sport", "news"]}} for _ in range(20)))
+    page = await post.page(reader)
+    assert page.unread == 20
+    async with post.store.read() as session:
+        view_of = await view.look(await session.connection(), user_topic("carol"), [Topic("news"), Topic("sport")])
+        assert await view.shared_above(await session.connection(), view_of) == 0
+        assert [lane.topic for lane in view_of.combined.values()] == ["news&sport"]
+    assert (await post.page(user("bob", "sport"))).unread == 20
+    assert (await post.page(user("bob", "other"))).unread == 0
 
 
 async def test_a_broadcast_is_one_row_whatever_the_number_of_users(post: Post) -> None:
