@@ -150,6 +150,30 @@ async def test_for_all_it_is_replaced_for_those_who_had_not_read_it(post: Post) 
         assert (await post.page(who)).unread == 1
 
 
+async def test_what_was_unread_when_it_was_replaced_stays_hidden_whatever_is_said_later(post: Post) -> None:
+    await post.publish({"id": "1", "collapse_key": "k", "to": {"all": True}})
+    for action in (Action.READ, Action.UNREAD):
+        await post.inbox.mark(ALICE, action, ids=["1"])
+    await post.inbox.mark(ALICE, Action.READ, up_to=str((await post.page(ALICE)).cursor))
+    await post.inbox.mark(ALICE, Action.UNREAD, ids=["1"])
+    await post.publish({"id": "2", "collapse_key": "k", "to": {"all": True}})
+    assert ids(await post.page(ALICE)) == ["2"]
+    await post.inbox.mark(ALICE, Action.READ, up_to=str((await post.page(ALICE)).cursor))
+    assert ids(await post.page(ALICE)) == ["2"]
+
+
+async def test_it_is_replaced_in_the_topic_by_which_it_is_mine(post: Post) -> None:
+    reader = user("alice", "news")
+    await post.publish({"id": "1", "collapse_key": "k", "to": {"users": ["alice"], "topics": ["news"]}})
+    await post.inbox.mark(reader, Action.READ, ids=["1"])
+    await post.publish({"id": "2", "collapse_key": "k", "to": {"topics": ["news"]}})
+    assert ids(await post.page(reader)) == ["2", "1"]
+    assert (await post.inbox.mark(reader, Action.UNREAD, ids=["1"])).unread == 2
+    await post.publish({"id": "3", "collapse_key": "k"})
+    page = await post.page(reader)
+    assert (ids(page), page.unread) == (["3", "2"], 2)
+
+
 async def test_after_its_time_it_is_gone(post: Post) -> None:
     await post.publish({"id": "1", "ttl": 10}, {"id": "2"}, {"id": "3", "ttl": 20, "to": {"all": True}}, {"id": "4"})
     await post.inbox.mark(ALICE, Action.READ, ids=["1"])
