@@ -82,7 +82,7 @@ def draw(root: Path) -> str:
 def _layers(root: Path, box: Callable[[str], str]) -> list[list[str]]:
     """The boxes of each layer, outermost first."""
     contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    [contract] = [one for one in contracts if one["type"] == "layers" and "hub.app" in one["layers"]]
+    [contract] = [one for one in contracts if one["type"] == "layers" and "hub.errors" in one["layers"]]
     seen: set[str] = set()
     layers = []
     for line in contract["layers"]:
