@@ -268,3 +268,34 @@ def test_keys_from_elsewhere_without_tls_are_a_decision() -> None:
     url = "http://keycloak:8080/certs"
     [issuer] = load({"HUB_ISSUERS": json.dumps([ISSUER | {"jwks_url": url, "allow_http": True}])}).issuers
     assert issuer.jwks_url == url
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("postgresql://hub:pw@db/hub", "postgresql://hub:pw@db/hub"),
+        ("postgres://db/hub?sslmode=require", "postgresql://db/hub?sslmode=require"),
+        ("postgresql+asyncpg://a:5432,b:5432/hub", "postgresql://a:5432,b:5432/hub"),
+        ("postgresql:///hub?host=/run/postgresql", "postgresql:///hub?host=/run/postgresql"),
+        ("postgresql://hub@[::1]:5433/hub", "postgresql://hub@[::1]:5433/hub"),
+    ],
+)
+def test_urls_of_databases(given: str, kept: str) -> None:
+    url = load({"HUB_DATABASE_URL": given}).database_url
+    assert url is not None
+    assert url.get_secret_value() == kept
+    assert "pw" not in repr(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///hub.db", "mysql://me:hunter2@db/hub", "postgresql+psycopg://me:hunter2@db/hub", "me:hunter2@db/hub",
+        "postgresql://me:hunter2@db", "postgresql://me:hunter2@db/", "postgresql://me:hunter2@db/a b",
+        "postgresql://me:hunter2#@db/hub", "postgresql://me:hunter2@[::1/hub",
+    ],
+)  # fmt: skip
+def test_what_is_no_url_of_a_database_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"HUB_DATABASE_URL.*looks like postgresql://") as refusal:
+        load({"HUB_DATABASE_URL": url})
+    assert "hunter2" not in str(refusal.value)
