@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, or_, select
 from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity.key_index import KeyIndex
-from hub.identity.models import Account, Change, LoginSession, ServiceKey
+from hub.identity.models import Account, Change, LoginSession, ServiceKey, WaitingTicket
 from hub.identity.revocations import AccountState, Revocations
 
 _log = logging.getLogger(__name__)
@@ -183,6 +183,8 @@ class Feed:
         async with self._store.write() as db:
             await db.execute(delete(LoginSession).where(LoginSession.expires_at <= now))
             await db.execute(delete(Change).where(Change.expires_at <= now))
+            # Whose lives are counted by the database's clock; an hour is more than ours can differ by.
+            await db.execute(delete(WaitingTicket).where(WaitingTicket.ends_at <= now - 3600))
         self._revocations.forget(now)
 
 

@@ -113,6 +113,21 @@ class PublicKey(Base):
     """Since when it is not to be trusted."""
 
 
+class WaitingTicket(Base):
+    """A ticket that any of several hubs may redeem; see ``hub.identity.shared_tickets``."""
+
+    __tablename__ = "tickets"
+    __table_args__ = (Index("tickets_by_owner", "owner"), Index("tickets_by_end", "ends_at"))
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """The ticket's hash."""
+    owner: Mapped[str]
+    sealed: Mapped[str]
+    """The access token behind it, which only the ticket itself opens."""
+    ends_at: Mapped[float]
+    """By the database's clock."""
+
+
 class Change(Base):
     """What every hub process must learn: an account whose state is to be read again, a session or a token that ended,
     that there are other signing keys, or that a user of another issuer was logged out.

@@ -104,11 +104,12 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
             "Good once, for 30 seconds, and no longer than the token it is asked for with: open the stream with "
             "`/v1/ws?ticket=…`, and no long-lived token stands in a URL."
         ),
-        responses=responses(*UNAUTHORIZED, "too_many_attempts", "overloaded"),
+        responses=responses(*UNAUTHORIZED, "too_many_attempts", "overloaded", "database_unavailable"),
         dependencies=[caller],
     )
     async def ticket(request: Request, response: Response) -> TicketBody:
-        issued = identity.tickets.issue(only_token(from_headers(request.headers.getlist("authorization"))))
+        token = only_token(from_headers(request.headers.getlist("authorization")))
+        issued = await identity.tickets.issue_for_all(token)
         _no_store(response)
         return TicketBody(ticket=issued.value, expires_in=int(issued.expires_in))
 

@@ -35,6 +35,7 @@ from hub.identity.passwords import Passwords, random_password
 from hub.identity.revocations import Revocations
 from hub.identity.rights import grants_of, topics_of
 from hub.identity.service_keys import ServiceKeys
+from hub.identity.shared_tickets import SharedTickets
 from hub.identity.signing import SigningKeys
 from hub.identity.tickets import Tickets
 from hub.identity.times import LEEWAY
@@ -120,7 +121,8 @@ class Identity:
         )
         self._signing_keys = SigningKeys(settings, self._store, clock=clock)
         self._tokens: Tokens | None = None
-        self.tickets = Tickets(self.authenticate, clock=clock)
+        shared = SharedTickets(self._store) if settings.database_url is not None else None
+        self.tickets = Tickets(self.authenticate, shared=shared, clock=clock)
         self._verifier: Verifier | None = None
         self._outsiders = Outsiders.of(settings.issuers)
         self.accounts = Accounts(

@@ -117,7 +117,7 @@ async def end(db: AsyncSession, session_id: str, account_id: str | None, code: s
     that is not stored (a service's) can be ended too.
     """
     # Held: a refresh at the same moment could still mint a token that ends later.
-    session = await db.get(LoginSession, session_id, with_for_update=True)
+    session = await db.get(LoginSession, session_id, with_for_update=True, populate_existing=True)
     if session is not None:
         until = max(until, session.access_expires_at)
         await db.delete(session)

@@ -2,28 +2,35 @@
 
 URLs end up in the logs of proxies and in the histories of browsers. A ticket that is found there is spent, or over.
 Behind it stands the access token that asked for it, and redeeming checks that again: what has ended the token meanwhile
-(a logout, its expiry, a disabled user) has ended the ticket. Only hashes of tickets are kept. Knows passwords and
-errors.
+(a logout, its expiry, a disabled user) has ended the ticket. Only hashes of tickets are kept. Where several hubs share
+a database they share their tickets, too. Knows shared_tickets, passwords, limits and errors.
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
-from hub.errors import HubError
+from hub.errors import HubError, NotYet
 from hub.identity.passwords import digest, random_secret
+from hub.identity.shared_tickets import MAX_OUTSTANDING, SharedTickets
+from hub.limits import Buckets, Rate
 from hub.model import Principal
 
 LIFE = 30.0
 """Seconds from issue to redemption: enough for a slow network, too short for whoever reads a log."""
-MAX_OUTSTANDING = 32
-"""Tickets of one user or service that wait to be redeemed: tabs that reconnect at the same moment."""
 _MAX_ALL = 100_000
 _PREFIX = "hubt_"
+_TICKET = re.compile(r"hubt_[A-Za-z0-9_-]{43}")
+_MISSES = Rate(400, 1)
+"""Tickets that are none and are looked for in the shared database all the same: half as many a second (each is asked
+for twice), whoever asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Ticket:
 
 
 class TicketStore(Protocol):
-    """Where tickets wait. In this process, or in a place that several nodes share."""
+    """Where tickets wait in this process."""
 
     def put(self, name: str, owner: str, token: str, life: float) -> None:
         """Keep the token under that name for ``life`` seconds.
@@ -57,32 +64,59 @@ class Tickets:
         authenticate: Callable[[str], Principal],
         store: TicketStore | None = None,
         *,
+        shared: SharedTickets | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._authenticate = authenticate
         self._store = MemoryStore() if store is None else store
+        self._shared = shared
+        self._misses: Buckets[None] = Buckets(_MISSES)
         self._clock = clock
 
     def issue(self, token: str) -> Ticket:
-        """A ticket that stands for an access token; it lives no longer than that.
+        """A ticket that stands for an access token, good at this hub; it lives no longer than that.
 
         Raises what ``authenticate`` raises, ``too_many_attempts``, ``overloaded``.
         """
-        principal = self._authenticate(token)
-        life = min(LIFE, principal.expires_at - self._clock())
-        value = random_secret(_PREFIX)
-        self._store.put(digest(value), principal.source, token, life)
+        value, owner, life = self._made(token)
+        self._store.put(digest(value), owner, token, life)
         return Ticket(value, life)
+
+    async def issue_for_all(self, token: str) -> Ticket:
+        """The same, good at every hub of the database. Raises ``database_unavailable``, too."""
+        if self._shared is None:
+            return self.issue(token)
+        value, owner, life = self._made(token)
+        await self._shared.put(value, owner, token, life)
+        return Ticket(value, life)
+
+    def _made(self, token: str) -> tuple[str, str, float]:
+        """A new ticket's value, whose it is, and its life."""
+        principal = self._authenticate(token)
+        return random_secret(_PREFIX), principal.source, min(LIFE, principal.expires_at - self._clock())
 
     def redeem(self, ticket: str) -> Principal:
         """Who the ticket speaks for; it is spent by this.
 
-        Raises ``ticket_invalid``, and what ``authenticate`` raises of its token.
+        Raises ``ticket_invalid``, and what ``authenticate`` raises of its token; ``NotYet`` if it has to be looked for
+        in the database that hubs share.
         """
         token = self._store.take(digest(ticket))
-        if token is None:
+        if token is not None:
+            return self._authenticate(token)
+        if self._shared is None or not _TICKET.fullmatch(ticket) or self._misses.take(None):
             raise HubError("ticket_invalid")
-        return self._authenticate(token)
+        raise NotYet("ticket_invalid", ready=partial(self._fetch, ticket))
+
+    async def _fetch(self, ticket: str) -> None:
+        """Bring a ticket here for whoever waits for it, to be redeemed at once; raises nothing."""
+        assert self._shared is not None
+        with contextlib.suppress(HubError):
+            taken = await self._shared.take(ticket)
+            if taken is not None:
+                self._misses.give_back(None)
+                name = digest(ticket)
+                self._store.put(name, name, taken.token, taken.life)
 
 
 class MemoryStore:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import asyncpg
 import pytest
+from sqlalchemy import select
 
 from hub.errors import HubError
+from hub.identity import sessions
 from hub.identity.accounts import Update
+from hub.identity.models import Change, WaitingTicket
 from hub.identity.service import Identity
+from hub.identity.shared_tickets import MAX_OUTSTANDING, SharedTickets, Taken
+from hub.transports.credentials import admit
+from tests.postgres import PostgresServer
 
 from .conftest import PASSWORD, Clock, OpenIdentity
 
@@ -97,7 +105,7 @@ async def test_a_token_used_again_ends_the_session_on_every_node(nodes: list[Ide
 
 
 async def test_a_logout_during_refreshes_leaves_no_token_that_works(nodes: list[Identity]) -> None:
-    for _ in range(5):
+    for _ in range(3):
         begun = await nodes[0].login("alice", PASSWORD)
         principal = nodes[0].authenticate(begun.access_token)
         ending = nodes[1].logout(principal)
@@ -107,10 +115,122 @@ async def test_a_logout_during_refreshes_leaves_no_token_that_works(nodes: list[
         for node in nodes:
             await node._feed.catch_up()
             for tokens in refreshed:
-                if not isinstance(tokens, BaseException):
+                if isinstance(tokens, BaseException):
+                    assert isinstance(tokens, HubError), tokens
+                else:
                     with pytest.raises(HubError, match="logged_out"):
                         node.authenticate(tokens.access_token)
                     assert await code_of(node.refresh(tokens.refresh_token)) == "refresh_invalid"
+
+
+@pytest.fixture
+def blocked(postgres: PostgresServer) -> Callable[[], Awaitable[None]]:
+    """Waits until some transaction waits for another."""
+
+    async def wait() -> None:
+        connection = await asyncpg.connect(postgres.url("postgres"))
+        try:
+            async with asyncio.timeout(10):
+                while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                    await asyncio.sleep(0.01)
+        finally:
+            await connection.close()
+
+    return wait
+
+
+on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
+
+@on_postgresql
+@pytest.mark.both_databases(False)
+async def test_a_refresh_that_comes_while_the_session_is_ended(
+    nodes: list[Identity], blocked: Callable[[], Awaitable[None]]
+) -> None:
+    begun = await nodes[0].login("alice", PASSWORD)
+    session = nodes[0].authenticate(begun.access_token).session
+    async with nodes[0]._store.write() as db:
+        await sessions.end(db, session, "alice", "logged_out", until=0.0)
+        await db.flush()
+        refresh = asyncio.create_task(code_of(nodes[1].refresh(begun.refresh_token)))
+        await blocked()
+    assert await refresh == "refresh_invalid"
+
+
+@on_postgresql
+@pytest.mark.both_databases(False)
+async def test_a_session_that_is_ended_while_it_is_refreshed(
+    nodes: list[Identity], clock: Clock, blocked: Callable[[], Awaitable[None]]
+) -> None:
+    """Its last token has just been made: that has to be remembered until it would have ended by itself."""
+    begun = await nodes[0].login("alice", PASSWORD)
+    session = nodes[0].authenticate(begun.access_token).session
+    later = clock() + 100_000
+    async with nodes[0]._store.write_beside() as db:
+        rotated = await sessions.rotate(db, begun.refresh_token, now=clock(), ttl=1000)
+        assert rotated is not None
+        rotated.session.access_expires_at = later
+        await db.flush()
+        ending = asyncio.create_task(nodes[1].endings.session(session))
+        await blocked()
+    await ending
+    async with nodes[0]._store.read() as db:
+        ends = select(Change.expires_at).where(Change.kind == "session", Change.name == session)
+        assert await db.scalar(ends) == later
+
+
+@on_postgresql
+@pytest.mark.both_databases(False)
+async def test_a_ticket_of_one_is_good_once_at_any(nodes: list[Identity]) -> None:
+    token = (await nodes[0].login("alice", PASSWORD)).access_token
+    for ask in nodes:
+        ticket = (await nodes[0].tickets.issue_for_all(token)).value
+        assert (await admit(ask.tickets.redeem, ticket)).subject == "alice"
+        for node in nodes:
+            assert await code_of(admit(node.tickets.redeem, ticket)) == "ticket_invalid"
+    ticket = (await nodes[0].tickets.issue_for_all(token)).value
+    codes = await asyncio.gather(*(code_of(admit(node.tickets.redeem, ticket)) for node in nodes * 5))
+    assert sorted(codes) == ["ok"] + ["ticket_invalid"] * 14
+    async with nodes[0]._store.read() as db:
+        assert (await db.scalars(select(WaitingTicket))).all() == []
+
+
+@on_postgresql
+@pytest.mark.both_databases(False)
+async def test_tickets_in_the_database_tell_nobody_a_token_and_end(nodes: list[Identity]) -> None:
+    token = (await nodes[0].login("alice", PASSWORD)).access_token
+    tickets = [(await nodes[n % 3].tickets.issue_for_all(token)).value for n in range(MAX_OUTSTANDING)]
+    assert await code_of(nodes[1].tickets.issue_for_all(token)) == "too_many_attempts"
+    async with nodes[0]._store.write_beside() as db:
+        for row in await db.scalars(select(WaitingTicket)):
+            assert token not in row.sealed
+            assert base64.b64decode(row.sealed).find(token[:20].encode()) == -1
+            assert row.name not in tickets
+            row.ends_at -= 31
+    assert await code_of(admit(nodes[1].tickets.redeem, tickets[0])) == "ticket_invalid"
+    assert await nodes[1].tickets.issue_for_all(token), "those that ended count no more"
+
+
+@on_postgresql
+@pytest.mark.both_databases(False)
+async def test_what_looks_like_a_ticket_is_looked_for_so_often_and_no_more(
+    nodes: list[Identity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = 0
+    take = SharedTickets.take
+
+    async def counted(self: SharedTickets, ticket: str) -> Taken | None:
+        nonlocal looked
+        looked += 1
+        return await take(self, ticket)
+
+    monkeypatch.setattr(SharedTickets, "take", counted)
+    for text in ("", "hubt_short", "hubt_" + "ä" * 43, "x" * 48):
+        assert await code_of(admit(nodes[0].tickets.redeem, text)) == "ticket_invalid"
+    assert looked == 0
+    many = (code_of(admit(nodes[0].tickets.redeem, f"hubt_{n:043}")) for n in range(1000))
+    assert set(await asyncio.gather(*many)) == {"ticket_invalid"}
+    assert 200 <= looked < 1000
 
 
 async def test_what_one_node_does_the_others_know_within_a_second(nodes: list[Identity]) -> None:
