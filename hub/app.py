@@ -160,7 +160,7 @@ class Application:
         app.include_router(http.router(self.hub, authenticate, self.publishing))
         app.include_router(websocket.router(self._around, self._door, self._lobby))
         app.include_router(sse.router(self._around, self._door, self._lobby))
-        app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check))
+        app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check, self._lobby))
         pages.install(app)
         app.add_middleware(BodyLimit, limit=settings.max_request_bytes, large_paths=(http.PUBLISH_PATH,))
         app.add_middleware(SecurityHeaders)

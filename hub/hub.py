@@ -17,6 +17,7 @@ from functools import partial
 from hub import catchup, policy, wire
 from hub.allowance import UNLIMITED, Allowance, PublishRates
 from hub.counters import Counters
+from hub.delays import Delays
 from hub.engine.base import Engine
 from hub.errors import HubError
 from hub.fanout import Fanout
@@ -76,6 +77,7 @@ class Hub:
         self.presence = Presence(engine, presence_topics, presence_grace)
         self.pollers = Pollers()
         self.counters = Counters()
+        self.delays = Delays()
         allowance = Allowance(limits.publish_users, limits.publish_others)
         self.intake = Intake(engine, self.counters, allowance, limits.max_event_bytes, on_admin_publish)
         self.draining = False
@@ -133,6 +135,7 @@ class Hub:
         """Fan the tail out. See ``Sink``."""
         self._fanout.durable(entries)
         self.tail = entries[-1].seq
+        self.delays.look(entries[-1].body)
         if self.pollers:
             self.pollers.wake({topic for entry in entries for topic in entry.topics})
 
@@ -223,6 +226,7 @@ class Hub:
         """End a connection with the close code and reason of an error."""
         refusal = HubError(code, detail)
         session.link.close(refusal.kind.close, refusal.close_reason)
+        self.counters.closed[code] += 1
         self.close(session, left=code in ("logged_out", "user_disabled"))
 
     def review(self, check: Callable[[Principal], Principal], subjects: Set[str] | None) -> None:
@@ -317,6 +321,7 @@ class Hub:
     def tell_reset(self, session: Session, reason: wire.ResetReason, seq: int) -> None:
         """Events between the session's cursor and ``seq`` are gone; it is told, never given a silent gap."""
         self.counters.resets += 1
+        self.counters.reset_reasons[reason] += 1
         session.outbox.control(wire.reset(reason, self.cursor(seq)))
 
     def refresh_cursor(self, session: Session) -> None:
@@ -377,6 +382,7 @@ class Hub:
         if (known is None or known.done()) and session in self.registry:
             pump = asyncio.create_task(catchup.run(self, session), name=f"catch-up-{session.id}")
             self._pumps[session] = pump
+            self.counters.catch_ups += 1
             pump.add_done_callback(partial(self._caught_up, session))
 
     def _caught_up(self, session: Session, pump: asyncio.Task[None]) -> None:

@@ -67,7 +67,11 @@ class Intake:
 
         They are counted here, also those that turn out to be refused: that is work, too.
         """
-        account = self._allowance.take(publisher, len(said))
+        try:
+            account = self._allowance.take(publisher, len(said))
+        except HubError:
+            self._counters.limited += 1
+            raise
         now = time.time()
         drafts: list[Draft] = []
         targets = 0
@@ -93,8 +97,9 @@ class Intake:
     async def _append(self, durable: list[Draft], drafts: Sequence[Draft]) -> list[Receipt]:
         if not durable:
             return []
+        begun = time.perf_counter()
         try:
-            return await self._engine.append(durable)
+            receipts = await self._engine.append(durable)
         except HubError as refusal:
             self._counters.failed += refusal.kind.status == 503
             # The engine counts what it was given; the publisher counts what they sent.
@@ -102,6 +107,8 @@ class Intake:
             if index is not None and len(drafts) > 1:
                 refusal.extra["index"] = next(n for n, draft in enumerate(drafts) if draft is durable[index])
             raise
+        self._counters.publish_seconds.observe(time.perf_counter() - begun)
+        return receipts
 
     def _count(self, publisher: Principal, drafts: Sequence[Draft]) -> None:
         self._counters.published += len(drafts)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
 from pydantic import SecretStr
 
 from hub import tenancy
 from hub.errors import HubError
 from hub.hub import Hub
+from hub.metrics import HubCollector
 from hub.transports.credentials import Authenticate, admit, from_headers, only_token
+from hub.transports.lobby import Lobby
 from hub.transports.problem import UNAUTHORIZED, responses
 
 _FIELDS = "token|ticket|access_token|refresh_token|password|client_secret"
@@ -47,13 +46,14 @@ def router(
     authenticate: Authenticate,
     metrics_token: SecretStr | None,
     check_identity: Callable[[], Awaitable[None]],
+    lobby: Lobby,
 ) -> APIRouter:
     """The routes, for the composition root. ``check_identity`` raises if nobody could log in now."""
     routes = APIRouter(tags=["operations"])
     # As bytes: of strings, only ASCII can be compared.
     scraper = None if metrics_token is None else metrics_token.get_secret_value().encode()
     registry = CollectorRegistry()
-    registry.register(_HubCollector(hub))
+    registry.register(HubCollector(hub, lobby))
     ProcessCollector(registry=registry)
 
     @routes.get("/healthz", summary="The process answers")
@@ -87,44 +87,11 @@ def router(
             # They count over all tenants: they are the operator's.
             if not caller.admin or caller.tenant != tenancy.DEFAULT:
                 raise HubError("forbidden", "Metrics are for operators and holders of the metrics_token.")
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        # OpenMetrics for those who ask for it.
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), media_type=content_type)
 
     return routes
-
-
-class _HubCollector(Collector):
-    """Reads the hub's own counters when scraped: counting costs the hot path an addition."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    def collect(self) -> Iterable[Metric]:
-        hub, counters = self._hub, self._hub.counters
-        for name, value, text in (
-            ("hub_connections", len(hub.registry), "Open connections."),
-            ("hub_topics", hub.registry.topic_count, "Topics with a subscriber."),
-            ("hub_subscriptions", hub.registry.subscription_count, "Pairs of connection and topic."),
-            ("hub_presence_seats", len(hub.presence), "Pairs of topic and person on this node."),
-            ("hub_outbox_bytes", sum(s.outbox.queued_bytes for s in hub.registry), "Bytes that wait in the hub."),
-            ("hub_catching_up", hub.catching_up, "Connections that read from the log."),
-            ("hub_log_head", hub.engine.head, "Newest entry of the log."),
-            ("hub_log_floor", hub.engine.floor, "Newest entry that is no longer retained."),
-            ("hub_log_bytes", hub.engine.size, "Bytes of the events retained."),
-            ("hub_tail_lag", hub.engine.head - hub.tail, "Entries in the log and not yet fanned out."),
-            ("hub_tasks", len(asyncio.all_tasks()), "asyncio tasks of the process."),
-        ):
-            yield GaugeMetricFamily(name, text, value=value)
-        for name, value, text in (
-            ("hub_events_published", counters.published, "Events accepted."),
-            ("hub_events_duplicate", counters.duplicates, "Publishes that repeated an earlier one."),
-            ("hub_publishes_failed", counters.failed, "Publishes that the log could not take."),
-            ("hub_events_offered", hub.offered, "Events handed to connections, times connections."),
-            ("hub_connections_opened", counters.opened, "Connections let in."),
-            ("hub_connections_refused", counters.refused, "Connections refused at the door."),
-            ("hub_connections_evicted", counters.evicted, "Connections cut off because they took nothing."),
-            ("hub_resets", counters.resets, "Readers told that events between are gone."),
-        ):
-            yield CounterMetricFamily(name, text, value=value)
 
 
 class RedactingFormatter(logging.Formatter):

@@ -75,7 +75,9 @@ class Sweeper:
     async def _run(self) -> None:
         next_cursors = time.monotonic() + self._cursor_interval
         while True:
+            due = time.monotonic() + _TICK
             await asyncio.sleep(_TICK)
+            self._hub.counters.loop_lag_seconds.observe(max(0.0, time.monotonic() - due))
             try:
                 self._end_expired()
                 self._evict_stalled()
@@ -133,6 +135,7 @@ class Sweeper:
                     self.watch(session)
             else:
                 log.info("%s of %s is dead: no answer to a ping", session.id, session.principal.source)
+                self._hub.counters.dead += 1
                 session.link.abort()
                 self._hub.close(session)
         self._slots[self._slot] = living

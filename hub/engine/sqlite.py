@@ -22,6 +22,7 @@ from hub.engine import sqlite_log
 from hub.engine.base import Sink
 from hub.engine.sqlite_writer import Append, Outcome, Probe, Retention, Writer
 from hub.errors import HubError
+from hub.histogram import Histogram
 from hub.model import Draft, Entry, Page, PresenceChange, Receipt, Topic
 
 log = logging.getLogger("hub.engine")
@@ -90,6 +91,11 @@ class SqliteEngine:
     def inherited(self) -> Mapping[str, int]:
         """See ``Engine``."""
         return self._writer.extent.inherited
+
+    @property
+    def commit_seconds(self) -> Histogram:
+        """How long commits waited for the disk."""
+        return self._writer.commit_seconds
 
     async def start(self, sink: Sink) -> None:
         """See ``Engine``."""

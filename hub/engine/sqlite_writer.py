@@ -10,6 +10,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from typing import Any
 from hub.engine import sqlite_log
 from hub.engine.sqlite_log import Extent, Group
 from hub.errors import HubError
+from hub.histogram import Histogram
 from hub.model import Draft, Entry, Receipt
 
 log = logging.getLogger("hub.engine")
@@ -86,6 +88,7 @@ class Writer:
         """Commits that failed since the last that did not."""
         self._next_trim = self._next_index = 0.0
         self._more_to_trim = False
+        self.commit_seconds = Histogram()
         self.extent = Extent("", 0, 0, 0, 0)
         """How far the log reaches. Replaced whole by the thread, so that it is read without a lock."""
 
@@ -174,7 +177,9 @@ class Writer:
         if any(isinstance(work, Probe) for work in works):
             # As much as a large event: a disk that is full may still take a page.
             sqlite_log.write_probe(connection, _PROBE_BYTES)
+        begun = time.perf_counter()
         connection.execute("COMMIT")
+        self.commit_seconds.observe(time.perf_counter() - begun)
         return group, outcomes
 
     def _index(self) -> None:

@@ -135,6 +135,7 @@ class Door:
             session = self._open(handshake, caller, link)
         except HubError as refusal:
             self._hub.counters.refused += 1
+            self._hub.counters.refusals[refusal.code] += 1
             note = f" {handshake.origin[:200]!r}" if refusal.code == "origin_forbidden" and handshake.origin else ""
             log.info("refused %s: %s%s", handshake.address, refusal.code, note)
             raise

@@ -35,6 +35,8 @@ class Lobby:
         self._is_proxy = is_proxy
         self._waiting: deque[Callable[[], None]] = deque()
         self._scheduled = False
+        self.limited = self.turned_away = 0
+        """Handshakes that were refused, since their address had too many, or since too many waited."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -42,10 +44,12 @@ class Lobby:
     def admit(self, address: str) -> None:
         """Count one who comes from there; raises ``overloaded`` and ``rate_limited``."""
         if self._most and len(self._waiting) >= self._most:
+            self.turned_away += 1
             raise HubError("overloaded", "Too many come in at the moment.")
         if self._rate is not None and not self._is_proxy(address):
             wait = self._rate.take(network(address))
             if wait:
+                self.limited += 1
                 seconds = math.ceil(wait)
                 raise HubError("rate_limited", f"Too many connect from {address}.", retry_after=seconds)
 
