@@ -12,7 +12,8 @@ from hub.inbox.marks import Action
 from hub.inbox.pages import Wanted
 from hub.inbox.service import Inbox
 from hub.limits import Rate
-from hub.model import Principal
+from hub.model import Grants, Principal, Topic
+from hub.publication import Publication, make_draft
 
 from .conftest import Open, Post, ids, user
 
@@ -292,3 +293,18 @@ async def test_marks_count_as_what_a_user_publishes(open_post: Open) -> None:
         assert refused.value.code == "rate_limited"
         assert (await post.page(ALICE)).unread == 2, "and nothing was marked"
         await post.inbox.mark(user("bob"), Action.READ, ids=["3"])
+
+
+@pytest.mark.both_databases(False)
+async def test_each_tenant_has_its_own_everybody_and_its_own_alice(post: Post) -> None:
+    theirs = Principal("acme#alice", "user", "s", 0, topics=(Topic("acme#news"), Topic("acme#sport")))
+    shop = Principal("acme#shop", "service", "s", 0, grants=Grants(publish=("*", "user:*", "all")))
+    for name, to in (("1", {"all": True}), ("2", {"users": ["alice"]}), ("3", {"topics": ["news", "sport"]})):
+        said = Publication.model_validate({"id": name, "type": "t", "to": to})
+        await post.hub.engine.append([make_draft(said, shop, now=post.clock(), max_bytes=1 << 16)])
+    page = await post.page(theirs)
+    assert (ids(page), page.unread) == (["3", "2", "1"], 3)
+    page = await post.page(user("alice", "news"))
+    assert (ids(page), page.unread) == ([], 0)
+    assert (await post.inbox.mark(user("alice"), Action.READ, ids=["1", "2", "3"])).changed == 0
+    assert (await post.inbox.mark(theirs, Action.READ, ids=["1", "2", "3"])).unread == 0
