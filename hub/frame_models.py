@@ -31,6 +31,9 @@ class EventObject(BaseModel):
     ] = None
     priority: Literal["low", "normal", "high"] | None = None
     display: Annotated[Display | None, Field(description="How it is shown to people.")] = None
+    cloudevent: Annotated[
+        dict[str, JsonValue] | None, Field(description="What else it had, if it was published as a CloudEvent.")
+    ] = None
     data: JsonValue
 
 

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 at the door: the three content modes of its HTTP binding, to publications.
+"""CloudEvents 1.0 at the door: the three content modes of its HTTP binding, to publications; and out, as a batch.
 
 Structured (``application/cloudevents+json``), batched (``application/cloudevents-batch+json``) and binary (``ce-…``
 headers, any ``Content-Type``). Where an event goes and how it is kept is said by extension attributes that begin with
@@ -16,8 +16,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from hub_client import Event
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from hub import cloud_attributes, wire
 from hub.errors import HubError
@@ -112,6 +113,23 @@ def parse(headers: Headers, query: Mapping[str, str], body: bytes) -> tuple[list
             refusal.extra["index"] = index
             raise
     return said, False
+
+
+def is_wanted(accept: Sequence[str]) -> bool:
+    """Whether a reader asks for CloudEvents (RFC 9110, 12.5.1): it names them, and does not say that it wants none."""
+    for name in ",".join(accept).lower().split(","):
+        media, *parameters = [part.strip() for part in name.split(";")]
+        if media == BATCH:
+            return not any(re.fullmatch(r"q=0(\.0*)?", one) for one in parameters)
+    return False
+
+
+def render(history: bytes) -> tuple[bytes, dict[str, str]]:
+    """The answer of ``GET /v1/events`` as a batch of CloudEvents, and the headers that say where to go on."""
+    page = from_json(history)
+    batch = [Event.from_frame(entry).to_cloudevent() for entry in page["events"]]
+    flags = {f"Hub-{name}": "true" if page[name.lower()] else "false" for name in ("More", "Reset")}
+    return to_json(batch), {"Hub-Cursor": page["cursor"]} | flags
 
 
 # --- From the formats to attributes and data

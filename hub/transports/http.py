@@ -126,8 +126,15 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
     @routes.get(
         "/events",
         summary="Read the log, or wait for what is next",
+        description="With `Accept: application/cloudevents-batch+json` the events are CloudEvents 1.0, and `cursor`, "
+        "`more` and `reset` stand in the headers `Hub-Cursor`, `Hub-More` and `Hub-Reset`.",
         responses={
-            200: {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/HistoryBody"}}}},
+            200: {
+                "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/HistoryBody"}},
+                    cloudevents.BATCH: {"schema": {"type": "array", "items": {"type": "object"}}},
+                }
+            },
             **responses(*UNAUTHORIZED, "forbidden", "topic_invalid", "cursor_invalid", "request_invalid",
                         "log_unavailable"),
         },
@@ -154,6 +161,9 @@ def router(hub: Hub, authenticate: Authenticate, publishing: Publishing) -> APIR
             body = await _while_connected(request, reading)
             # What came meanwhile is not for whoever was logged out meanwhile.
             await admit(authenticate, only_token(from_headers(request.headers.getlist("authorization"))))
+        if cloudevents.is_wanted(request.headers.getlist("accept")):
+            batch, place = cloudevents.render(body)
+            return Response(batch, media_type=cloudevents.BATCH, headers=place)
         return Response(body, media_type="application/json")
 
     @routes.get(

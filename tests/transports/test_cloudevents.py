@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -387,8 +388,30 @@ def test_its_attributes_may_be_said_in_ordinary_json(hub: HubProcess, admin: Api
         assert admin.refused("POST", "/v1/events", json=body | {"cloudevent": wrong})["code"] == "event_invalid"
 
 
+def test_read_as_cloudevents(hub: HubProcess, admin: Api) -> None:
+    for number, event in enumerate((cloud(id="out", data={"order": 7}), cloud(id="bytes", data_base64="/w=="))):
+        post(hub, STRUCTURED, json.dumps(event | {"subject": str(number), "hubtopics": "out"}).encode())
+    admin.publish({"type": "own", "data": [1], "to": {"topics": ["out"]}})
+    headers = hub.admin_headers() | {"Accept": f"text/html, {cloudevents.BATCH};q=0.5"}
+    response = hub.http.get("/v1/events", params={"topics": "out", "after": "earliest", "limit": 2}, headers=headers)
+    assert response.headers["content-type"] == cloudevents.BATCH
+    assert (response.headers["hub-more"], response.headers["hub-reset"]) == ("true", "false")
+    first, second = [JSONFormat().read(CloudEvent, json.dumps(one)) for one in response.json()]
+    assert (first.get_id(), first.get_source(), first.get_subject(), first.get_data()) == (
+        "out", "/shop", "0", {"order": 7},
+    )  # fmt: skip
+    assert first.get_extension("hubpublisher") == "user:admin"
+    assert second.get_data() == b"\xff"
+    query = {"topics": "out", "after": response.headers["hub-cursor"]}
+    [own] = hub.http.get("/v1/events", params=query, headers=headers).json()
+    assert (own["source"], own["data"], own["hubtopic"]) == ("user:admin", [1], "out")
+    for accept in ("*/*", f"{cloudevents.BATCH}; q=0", "application/cloudevents+json"):
+        plain = hub.http.get("/v1/events", params=query, headers=hub.admin_headers() | {"Accept": accept})
+        assert plain.headers["content-type"] == "application/json"
+
+
 def test_ordinary_publishes_keep_their_short_way() -> None:
-    direct = Direct(*[None] * 5, compression=False, max_body=10, head_timeout=1, lobby=None, tell=None)  # type: ignore[arg-type]
+    direct = Direct(**{each.name: None for each in fields(Direct)} | {"max_body": 10})  # type: ignore[arg-type]
     head = [(b"content-length", b"5"), (b"content-type", b"application/json"), (b"ce-id", b"5")]
     assert direct.takes(b"POST", b"/v1/events", head)
     assert not direct.takes(b"POST", b"/v1/events", [*head, (b"ce-specversion", b"1.0")])
