@@ -172,7 +172,9 @@ def take_inbox(hub: HubProcess, browser: Browser) -> bytes:
         .inbox(inline="", theme="light", lang="en")
         .inbox(inline="", theme="dark", lang="en")
     )
-    page.page.add_style_tag(content="body { display: flex; gap: 1.5rem; margin: 1.25rem; } hub-inbox { flex: 1; }")
+    page.page.add_style_tag(
+        content="body { display: flex; gap: 1.5rem; margin: 0; padding: 1.25rem; } hub-inbox { flex: 1; }"
+    )
     expect(page.page.locator("hub-inbox li.unread")).to_have_count(4)
     picture: bytes = page.page.locator("body").screenshot(animations="disabled")
     context.close()

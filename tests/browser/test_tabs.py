@@ -135,7 +135,10 @@ class NoWebSockets:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        server = socket.create_connection(self._target)
+        try:
+            server = socket.create_connection(self._target)
+        except OSError:
+            return client.close()
         self._sockets += [client, server]
         threading.Thread(target=self._copy, args=(server, client), daemon=True).start()
         self._copy(client, server)

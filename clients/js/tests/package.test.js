@@ -38,6 +38,7 @@ test("the minified files work, and are one client: an error of one is an error o
   const { Session } = await import(pathToFileURL(`${folder}/session.js`).href);
   const { HubInbox } = await import(pathToFileURL(`${folder}/inbox.js`).href); // harmless where there is no page
   assert.equal(typeof HubInbox, "function");
+  for (const lazy of ["tabs", "event_stream"]) assert.ok(await import(pathToFileURL(`${folder}/${lazy}.js`).href));
   const session = new Session({ url: "http://hub.test", fetch: async () => Promise.reject(new TypeError("down")) });
   const hub = new client.HubClient({ url: "http://hub.test", session });
   await assert.rejects(hub.connect(), (/** @type {any} */ error) => error instanceof client.HubError && error.code === "refresh_invalid");
