@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.middleware.cors import CORSMiddleware
 
-from hub import data_directory, engine_choice, ops
+from hub import data_directory, engine_choice, logs, ops
 from hub.allowance import PublishRates
 from hub.drain import drain
 from hub.hub import Hub, Limits
@@ -29,6 +29,7 @@ from hub.transports.direct import Direct
 from hub.transports.door import Door
 from hub.transports.lobby import Lobby
 from hub.transports.middleware import BodyLimit, SecurityHeaders
+from hub.transports.request_id import RequestIds
 
 MAX_FRAME = 64 * 1024
 """Largest message of a client over its socket, in bytes; a publication has to fit."""
@@ -40,7 +41,7 @@ def create() -> FastAPI:
     One process of it: another one on the same data directory refuses to start. Raises ``SettingsError``.
     """
     settings = load()
-    ops.configure_logging(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     return Application(settings).app
 
 
@@ -172,6 +173,7 @@ class Application:
                 allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             )
         app.add_middleware(ProxiedClient, proxies=self._proxies)
+        app.add_middleware(RequestIds)
         _describe(app)
         return app
 

@@ -1,9 +1,7 @@
-"""For the person on call: liveness, honest readiness, metrics, and logs without secrets in them."""
+"""For the person on call: liveness, honest readiness and metrics."""
 
 from __future__ import annotations
 
-import logging
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
@@ -21,16 +19,6 @@ from hub.metrics import HubCollector
 from hub.transports.credentials import Authenticate, admit, from_headers, only_token
 from hub.transports.lobby import Lobby
 from hub.transports.problem import UNAUTHORIZED, responses
-
-_FIELDS = "token|ticket|access_token|refresh_token|password|client_secret"
-_SECRETS = re.compile(
-    # In URLs and forms; in JSON and in what Python prints of it; by what the hub's own look like.
-    rf"(?P<name>\b(?:{_FIELDS})=)[^&\s\"']+"
-    rf"|(?P<key>(?P<quote>[\"'])(?:{_FIELDS})(?P=quote)\s*:\s*(?P<open>[\"']))(?:\\.|(?!(?P=open)).)*"
-    r"|\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
-    r"|\bhub[krt]_[A-Za-z0-9_.-]{8,}",
-    re.IGNORECASE,
-)
 
 Without = Annotated[
     Literal["database"] | None,
@@ -92,24 +80,3 @@ def router(
         return Response(encode(registry), media_type=content_type)
 
     return routes
-
-
-class RedactingFormatter(logging.Formatter):
-    """Takes everything that looks like a token or a password out of a log line, tracebacks included."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """See ``logging.Formatter``."""
-        return redact(super().format(record))
-
-
-def redact(text: str) -> str:
-    """The text without tokens and passwords."""
-    return _SECRETS.sub(lambda found: f"{found['name'] or found['key'] or ''}[redacted]", text)
-
-
-def configure_logging(level: str) -> None:
-    """One line an event on stderr, the hub's at ``level``, the libraries' warnings only."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("hub").setLevel(level.upper())

@@ -23,7 +23,7 @@ from typing import Any
 
 import uvicorn
 
-from hub import data_directory, ops
+from hub import data_directory, logs
 from hub.app import Application
 from hub.data_directory import StartError
 from hub.drain import drain
@@ -80,7 +80,7 @@ class HubServer(uvicorn.Server):
 
 def run(settings: Settings) -> int:
     """Serve until a signal comes; the process's exit code. Raises ``StartError``."""
-    ops.configure_logging(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     _raise_file_limit()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     with data_directory.held(settings.data_dir), _listening_socket(settings) as sock:

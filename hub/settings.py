@@ -89,6 +89,8 @@ class Settings(BaseModel):
     runs ``hub migrate`` when they are ready for it. (A file of its own it always brings up to date.)"""
     log_level: str = "info"
     """How much is logged: debug, info, warning or error."""
+    log_format: Literal["text", "json"] = "text"
+    """``json``: one object a line, for those who collect logs; docs/logs.md."""
 
     admin_username: str = "admin"
     """Name of the administrator made at the first start."""

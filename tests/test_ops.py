@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hub.ops import redact
+from hub.logs import redact
 from tests.hub_process import HubProcess
 from tests.transports.api import Api
 from tests.transports.gauges import wait_until

@@ -17,6 +17,7 @@ from hub.hub import Hub
 from hub.model import Principal
 from hub.outbox import Link
 from hub.session import Session
+from hub.transports import request_id
 from hub.transports.credentials import Authenticate, from_headers, from_subprotocols, only_token
 
 log = logging.getLogger("hub.websocket")
@@ -137,13 +138,15 @@ class Door:
             self._hub.counters.refused += 1
             self._hub.counters.refusals[refusal.code] += 1
             note = f" {handshake.origin[:200]!r}" if refusal.code == "origin_forbidden" and handshake.origin else ""
-            log.info("refused %s: %s%s", handshake.address, refusal.code, note)
+            log.info("refused %s: %s%s%s", handshake.address, refusal.code, note, _request(handshake))
             raise
         except Exception as error:
             # Nobody else would: without a session, nothing watches over it.
             log.exception("a connection of %s could not be opened", handshake.address)
             raise HubError("internal") from error
-        log.info("opened %s for %s from %s", session.id, session.principal.source, session.address)
+        log.info(
+            "opened %s for %s from %s%s", session.id, session.principal.source, session.address, _request(handshake)
+        )
         return session
 
     def cors(self, handshake: Handshake) -> list[tuple[bytes, bytes]]:
@@ -178,3 +181,9 @@ class Door:
             return urlsplit(origin).netloc == next(iter(handshake.values(b"host")), None)
         except ValueError:  # Such as "http://[": no browser says that.
             return False
+
+
+def _request(handshake: Handshake) -> str:
+    """The request as a proxy before the hub names it, so that its log and ours can be put together."""
+    said = request_id.sane(next(iter(handshake.values(request_id.HEADER)), ""))
+    return f", request {said}" if said else ""
