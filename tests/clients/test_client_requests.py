@@ -13,6 +13,9 @@ from hub_client import (
     Rejected,
     Unavailable,
 )
+from hub_client._client import _LATER
+
+from hub.errors import TABLE, Retry
 
 from .fake_hub import Call, FakeHub, Socket, client_of, event, take
 
@@ -57,6 +60,12 @@ async def test_publish(hub: FakeHub) -> None:
     body = {"id": "m", "type": "chat", "data": {"x": 1}, "to": to, "ttl": 60}
     assert frames[0] == {"type": "publish", "ref": 1, "event": body, "echo": True}
     assert len(frames[1]["event"]["id"]) == 32
+
+
+async def test_every_code_after_which_to_come_later_is_known() -> None:
+    """Those of the hub's table that a request on an open socket may be answered with."""
+    of_handshakes = {"too_many_attempts", "too_many_connections"}
+    assert {kind.code for kind in TABLE.values() if kind.retry is Retry.LATER} - of_handshakes == _LATER
 
 
 async def test_publish_is_tried_again_under_its_id(hub: FakeHub) -> None:

@@ -7,6 +7,7 @@ ids and times), the specification wins.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import fields
@@ -298,6 +299,43 @@ def test_headers_that_could_be_read_in_two_ways() -> None:
         cloudevents.parse(two, {}, b"{}")
     assert "ce-data" in refused({"ce-specversion": "1.0", "ce-data": "x"}, b"").detail
     assert "UTF-8" in refused({"ce-specversion": "1.0", "ce-subject": "%ff"}, b"").detail
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_names = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "subject",
+    "data",
+    "data_base64",
+    "datacontenttype",
+    "hubusers",
+]
+_almost = st.dictionaries(st.sampled_from([*_names, "dataschema", "huball", "hubttl", "x", "X"]), _json)
+_ce = st.sampled_from([*_names, "x", "", "\xff"]).map(lambda name: f"ce-{name}".encode("latin-1"))
+
+
+@given(st.binary(max_size=50) | _almost.map(lambda change: json.dumps(cloud() | change).encode()))
+def test_whatever_a_body_is_it_is_taken_or_refused(body: bytes) -> None:
+    for content_type in (cloudevents.STRUCTURED, cloudevents.BATCH):
+        content = b"[%b]" % body if content_type == cloudevents.BATCH else body
+        with contextlib.suppress(HubError):
+            parse({"content-type": content_type}, content)
+
+
+@given(st.dictionaries(_ce, st.binary(max_size=12)), st.binary(max_size=12), st.binary(max_size=12))
+def test_whatever_headers_are_they_are_taken_or_refused(head: dict[bytes, bytes], kind: bytes, body: bytes) -> None:
+    known = {f"ce-{name}".encode(): value.encode() for name, value in cloud().items()}
+    headers = [*(known | head).items(), (b"content-type", kind)]
+    with contextlib.suppress(HubError):
+        cloudevents.parse(headers, {"users": "alice", "all": "maybe"}, body)
 
 
 # --- A real hub

@@ -41,7 +41,17 @@ from hub_client._signal import Signal
 T = TypeVar("T")
 
 # Refusals on the socket after which the same request may work later: those of the hub's table that say so.
-_LATER = frozenset({"log_unavailable", "overloaded", "restarting", "internal"})
+_LATER = frozenset(
+    {
+        "rate_limited",
+        "log_unavailable",
+        "database_unavailable",
+        "issuer_unavailable",
+        "overloaded",
+        "restarting",
+        "internal",
+    }
+)
 
 
 class AsyncClient:
