@@ -16,6 +16,7 @@ import yaml
 from hub import notation
 from hub.app import Application
 from hub.settings import Settings, load
+from tests.hub_process import HubProcess
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
@@ -165,9 +166,9 @@ def test_there_is_time_to_drain() -> None:
     assert grace >= Settings().drain_timeout + 5
 
 
-def test_the_autoscaler_goes_by_a_metric_that_there_is() -> None:
+def test_the_autoscaler_goes_by_a_metric_that_there_is(shared_hub: HubProcess) -> None:
     [metric] = one("HorizontalPodAutoscaler")["spec"]["metrics"]
-    assert f'"{metric["pods"]["metric"]["name"]}"' in (ROOT / "hub" / "ops.py").read_text()
+    assert metric["pods"]["metric"]["name"] in shared_hub.metrics()
 
 
 def test_the_image_has_all_that_it_is_made_of(tmp_path: Path) -> None:

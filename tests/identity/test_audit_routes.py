@@ -15,7 +15,7 @@ from hub.identity.service import Identity
 from .conftest import PASSWORD, Clock
 from .test_routes import as_root, bearer_of, build, log_in, refusal
 
-pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
