@@ -90,7 +90,11 @@ class Stream:
             raise HubError("log_unavailable", f"The stream cannot be looked at: {refusal}.") from refusal
 
     async def _find_or_create(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """The stream's ``info``. Servers that have just started take a while to find each other and a leader."""
+        """The stream's ``info``.
+
+        Servers that have just started take a while to find each other and a leader. A name that is in use is another
+        hub's stream, which was faster; also that may not be there for a moment.
+        """
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -99,21 +103,12 @@ class Stream:
                 except Refused as refusal:
                     if refusal.code != _NOT_FOUND:
                         raise
-                return await self._create(wanted)
+                return await self._link.call(f"STREAM.CREATE.{self.name}", wanted)
             except (Refused, HubError) as error:
-                final = isinstance(error, Refused) and error.code not in (_NO_PEERS, _NO_CLUSTER)
+                final = isinstance(error, Refused) and error.code not in (_NO_PEERS, _NO_CLUSTER, _NAME_IN_USE)
                 if final or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(0.25)
-
-    async def _create(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return await self._link.call(f"STREAM.CREATE.{self.name}", wanted, timeout=10)
-        except Refused as refusal:
-            if refusal.code != _NAME_IN_USE:
-                raise
-        # Another hub was faster: its stream has another epoch.
-        return await self._link.call(f"STREAM.INFO.{self.name}")
 
     def _configuration(self) -> dict[str, Any]:
         settings, subjects = self._settings, self.subjects

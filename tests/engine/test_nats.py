@@ -102,8 +102,12 @@ async def test_a_stream_that_is_replaced_is_noticed(
             assert "replaced" in (await refused(call)).detail
 
 
-async def test_two_nodes_that_make_the_stream_at_once_have_one_log(nats_server: NatsServer, stream: str) -> None:
-    engines = [NatsEngine(Access((nats_server.url,)), settings(stream)) for _ in range(4)]
+@pytest.mark.parametrize("replicas", [1, 3])
+async def test_nodes_that_make_the_stream_at_once_have_one_log(
+    nats_server: NatsServer, nats_cluster: NatsCluster, stream: str, replicas: int
+) -> None:
+    url = nats_server.url if replicas == 1 else nats_cluster.url
+    engines = [NatsEngine(Access(tuple(url.split(","))), settings(stream, replicas=replicas)) for _ in range(6)]
     await asyncio.gather(*(engine.start(Recorder()) for engine in engines))
     assert len({engine.epoch for engine in engines}) == 1
     await asyncio.gather(*(engine.stop() for engine in engines))
