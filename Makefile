@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the Python tests need of Node's world: the OpenID provider that they log in at, AsyncAPI's parser.
 NODE_TESTS := $(patsubst %,%/node_modules/.installed,tests/identity/provider docs/site)
 
-.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short bench-engines docs migration screenshot clean
+.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short bench-engines docs reference migration screenshot clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,9 @@ bench-short: $(VENV)/.bench ## The same, small and short (under three minutes), 
 
 bench-engines: $(VENV)/.test ## What the embedded log and NATS JetStream carry on this machine (two minutes)
 	@$(BIN)/python -m benchmarks.engines
+
+reference: $(VENV)/.test ## Write docs/reference/settings.md and cli.md anew from the code
+	$(BIN)/python docs/site/reference.py
 
 docs: $(VENV)/.docs docs/site/node_modules/.installed ## Build the documentation into build/docs/, readable without a server
 	@$(BIN)/mkdocs build --quiet --strict
