@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What the Python tests need of Node's world: the OpenID provider that they log in at, AsyncAPI's parser.
 NODE_TESTS := $(patsubst %,%/node_modules/.installed,tests/identity/provider docs/site)
 
-.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short bench-engines docs reference migration screenshot clean
+.PHONY: help run cluster test check unit js autobahn soak chaos bench bench-short bench-engines bench-nodes docs reference migration screenshot clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -60,6 +60,9 @@ docs: $(VENV)/.docs docs/site/node_modules/.installed ## Build the documentation
 
 migration: $(VENV)/.test ## Write the next migration from the models: make migration NAME="what it does"
 	@$(BIN)/python -m tests.new_migration "$(NAME)" && $(BIN)/ruff check --quiet --fix hub/migrations; $(BIN)/ruff format --quiet hub/migrations
+
+bench-nodes: $(VENV)/.test ## Deliveries over three hubs on NATS against one (a minute)
+	@$(BIN)/python -m benchmarks.nodes
 
 screenshot: $(VENV)/.test ## Make docs/console.png from the running page
 	$(BIN)/python -m tests.browser.screenshot

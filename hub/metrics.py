@@ -61,6 +61,7 @@ class HubCollector(Collector):
             ("hub_log_floor", hub.engine.floor, "Newest entry that is no longer retained."),
             ("hub_log_bytes", hub.engine.size, "Bytes of the events retained."),
             ("hub_tail_lag", max(0, hub.engine.head - hub.tail), "Entries in the log and not yet fanned out."),
+            ("hub_nodes", hub.engine.nodes, "Hubs that work on the log, this one included, as far as it knows."),
             ("hub_draining", int(hub.draining), "1 while the hub stops and sends its clients away."),
             ("hub_tasks", len(asyncio.all_tasks()), "asyncio tasks of the process."),
         ):
@@ -91,6 +92,11 @@ class HubCollector(Collector):
             ("hub_connections_evicted", counters.evicted, "Connections cut off because they took nothing."),
             ("hub_connections_dead", counters.dead, "Connections cut off because their peer was silent."),
             ("hub_catch_ups", counters.catch_ups, "Times that a connection began to read from the log."),
+            (
+                "hub_tail_refilled",
+                hub.engine.refilled,
+                "Entries lost on their way here, and read from the log instead.",
+            ),
             ("hub_resets", counters.resets, "Readers told that events between are gone."),
         ):
             yield CounterMetricFamily(name, text, value=value)

@@ -14,7 +14,8 @@ class ListEngine:
     """A log that is a list. What is appended is delivered when the test says so; a page takes as long as it says."""
 
     epoch = "e"
-    floor = size = 0
+    floor = size = refilled = 0
+    nodes = 1
     inherited: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self) -> None:

@@ -55,6 +55,14 @@ class Engine(Protocol):
     def inherited(self) -> Mapping[str, int]:
         """Epochs of the logs that this one was restored from, and up to which seq it has the same entries."""
 
+    @property
+    def nodes(self) -> int:
+        """Nodes of this log that live, this one included, as far as it knows."""
+
+    @property
+    def refilled(self) -> int:
+        """Entries that did not come by the tail, and were read from the log and delivered in their place."""
+
     async def start(self, sink: Sink) -> None:
         """Open or create the log, and deliver its tail from now on. Raises ``OSError`` or ``HubError``."""
 

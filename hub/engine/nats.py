@@ -97,12 +97,12 @@ class NatsEngine:
 
     @property
     def nodes(self) -> int:
-        """Nodes that live, this one included, as far as this one knows."""
+        """See ``Engine``."""
         return self._presence.nodes
 
     @property
     def refilled(self) -> int:
-        """Entries of the tail that got lost on the way and were read from the log."""
+        """See ``Engine``."""
         return self._tail.refilled
 
     async def start(self, sink: Sink) -> None:

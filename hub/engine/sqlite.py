@@ -97,6 +97,16 @@ class SqliteEngine:
         """How long commits waited for the disk."""
         return self._writer.commit_seconds
 
+    @property
+    def nodes(self) -> int:
+        """See ``Engine``."""
+        return 1
+
+    @property
+    def refilled(self) -> int:
+        """See ``Engine``: this tail loses nothing."""
+        return 0
+
     async def start(self, sink: Sink) -> None:
         """See ``Engine``."""
         self._loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ from tests.transports import tokens
 
 from .cable import Cables
 
-_SECRET = "a secret that all nodes of the tests know"
+SECRET = "a secret that all nodes of the tests know"
 
 
 class Cluster:
@@ -31,7 +31,7 @@ class Cluster:
             "presence_grace": 0,
         }
         if "signing_key_file" not in settings:
-            common["signing_secret"] = _SECRET
+            common["signing_secret"] = SECRET
         self.hubs = []
         self.cables = [Cables([server.url for server in self.servers]) for _ in range(nodes)]
         """Each node's own."""
@@ -63,11 +63,11 @@ class Cluster:
 
     def user(self, name: str, **grants: Sequence[str]) -> str:
         """A user's token. ``subscribe``, ``publish``: patterns."""
-        return tokens.sign(_SECRET, "HS256", tokens.claims(name, grants={k: list(v) for k, v in grants.items()}))
+        return tokens.sign(SECRET, "HS256", tokens.claims(name, grants={k: list(v) for k, v in grants.items()}))
 
     def administrator(self) -> str:
         """The token of a service that may do anything."""
-        return tokens.sign(_SECRET, "HS256", tokens.claims("backend", kind="service", admin=True))
+        return tokens.sign(SECRET, "HS256", tokens.claims("backend", kind="service", admin=True))
 
     def publish(self, node: int, *events: dict[str, Any], timeout: float = 15) -> httpx.Response:
         """POST events to one of the nodes."""
