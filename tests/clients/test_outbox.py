@@ -321,6 +321,23 @@ async def test_older_ones_of_a_relay_that_died_go_first(
 
 
 @on_postgresql
+@pytest.mark.parametrize("locked", [0, 1, 2])
+async def test_what_another_relay_holds_is_not_passed_by(engine: AsyncEngine, hub: FakeHub, locked: int) -> None:
+    """A relay that does not have a key yet has locked some of its rows: perhaps not the first of them."""
+    await add(engine, 0, 1, 2, key="a")
+    await add(engine, 3, key="b")
+    async with engine.connect() as other:
+        held = select(outbox.table).where(outbox.table.c.event_id == f"id-{locked}").with_for_update()
+        await other.execute(held)
+        async with publisher_of(hub) as publisher:
+            await AsyncRelay(engine, outbox, publisher).drain()
+            assert sent(hub) == [*range(locked), 3]
+            await other.rollback()
+            await AsyncRelay(engine, outbox, publisher).drain()
+    assert sent(hub) == [*range(locked), 3, *range(locked, 3)]
+
+
+@on_postgresql
 async def test_of_one_key_the_order_is_that_of_the_commits(engine: AsyncEngine, hub: FakeHub) -> None:
     """Who flushed first commits first: the other waits. Of other keys nobody waits."""
     async with AsyncSession(engine) as one, AsyncSession(engine) as two, AsyncSession(engine) as three:

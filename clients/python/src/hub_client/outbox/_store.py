@@ -45,15 +45,18 @@ class Store:
             if row.key is not None:
                 first.setdefault(row.key, row.id)
         ours = self._own_keys(connection, list(first.values()))
+        taken = {row.id for row in rows}
+        blocked: dict[str, int] = {}
         if ours:
-            # Another relay had older ones of a key when we looked, and has died since: they are to go first.
-            oldest = (
-                select(table.c.key, func.min(table.c.id)).where(waiting, table.c.key.in_(ours)).group_by(table.c.key)
-            )
-            for key, id in connection.execute(oldest):
-                if id < first[key]:
-                    ours.discard(key)
-        return [row for row in rows if row.key is None or row.key in ours]
+            # Rows that another relay had when we looked, or has still without having their key, are not passed by. Of
+            # each key, what goes is all that waits, up to the first that is not ours.
+            until = select(table.c.key, table.c.id).where(waiting, table.c.key.in_(ours), table.c.id <= rows[-1].id)
+            for key, id in connection.execute(until.order_by(table.c.id)):
+                if id not in taken:
+                    blocked.setdefault(key, id)
+        return [
+            row for row in rows if row.key is None or (row.key in ours and row.id < blocked.get(row.key, row.id + 1))
+        ]
 
     def settle(self, connection: Connection, done: Round) -> None:
         """Delete what was sent, park what was refused."""
