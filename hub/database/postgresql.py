@@ -11,10 +11,12 @@ No wait is without an end: connections are made, statements run, locks and free 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import asyncpg
 from sqlalchemy import Connection, NullPool, event, text
@@ -28,6 +30,7 @@ from hub.settings import SettingsError
 _WRITER_LOCK = 0x6875622D7772  # "hub-wr": advisory locks are numbers, shared by all who use the database.
 _IDLE_SECONDS = 5.0
 """A connection that nobody used for so long is tried before it is used: what lies between may have forgotten it."""
+_GOODBYE_SECONDS = 2.0
 _FAILING = (
     "08", "40", "53", "55P03", "57", "58", "25P03", "25006",
 )  # fmt: skip
@@ -53,6 +56,7 @@ class Postgresql:
         self.name = _without_secrets(url)
         self.patience: float | None = timeout
         self._timeout = timeout
+        self._made: WeakSet[asyncpg.Connection] = WeakSet()
         engine = self._engine(pool_size=pool, max_overflow=0, pool_timeout=timeout)
         event.listen(engine.sync_engine, "checkin", _note_time)
         event.listen(engine.sync_engine, "checkout", _refuse_dead)
@@ -114,7 +118,8 @@ class Postgresql:
         return True
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back, all at once: a server that hangs says goodbye to none of them."""
+        await asyncio.gather(*(_end(connection) for connection in list(self._made)))
         await self._pool.dispose()
 
     def failing(self, error: Exception) -> BaseException | None:
@@ -124,6 +129,8 @@ class Postgresql:
             down = error.connection_invalidated or (state is None and _is_interface(error)) or _is_failing(state)
             cause: BaseException = error.orig or error
             return cause if down else None
+        if isinstance(error, TimeoutError) and not str(error):
+            return TimeoutError("PostgreSQL does not answer")
         return error if isinstance(error, _CONNECTING) else None
 
     def _engine(self, *, statement_timeout: str | None = None, **pool: Any) -> AsyncEngine:
@@ -137,15 +144,24 @@ class Postgresql:
         }
 
         async def connect() -> asyncpg.Connection:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self._dsn,
                 timeout=self._timeout,
                 # Later than the server's own, whose answer says more.
                 command_timeout=None if migrating else self._timeout + 1,
                 server_settings=server_settings,
             )
+            self._made.add(connection)
+            return connection
 
         return create_async_engine("postgresql+asyncpg://", async_creator=connect, **pool)
+
+
+async def _end(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=_GOODBYE_SECONDS)
+    except Exception:  # Whatever it is: it is to end.
+        connection.terminate()
 
 
 def _lock(connection: Connection) -> None:

@@ -107,6 +107,18 @@ async def test_one_that_hangs(server: PostgresServer, store: Store) -> None:
         assert await read(store) == 1
 
 
+async def test_a_hub_can_be_stopped_while_it_hangs(server: PostgresServer, url: str, tmp_path: Path) -> None:
+    store = Store(settings_for(url, tmp_path, database_timeout=30))
+    await store.open()
+    await asyncio.gather(*(read(store) for _ in range(8)))
+    server.freeze()
+    try:
+        async with asyncio.timeout(10):
+            await store.close()
+    finally:
+        server.thaw()
+
+
 async def test_a_hub_that_stops_in_the_middle_stops_no_other(url: str, store: Store, tmp_path: Path) -> None:
     other = Store(settings_for(url, tmp_path, database_timeout=20))
     await other.open()
