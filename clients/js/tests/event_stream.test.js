@@ -93,7 +93,10 @@ test("topics are added and left, and a token is renewed, on the way, and nothing
   const client = make(t, hub.url, { token: undefined, tokenProvider: () => `jwt-${++tokens}`, transport: "sse" });
   const events = client.events();
   await client.connect();
+  hub.refuse = () => void hub.publish("between two streams");
   await Promise.all([client.subscribe("a", "b"), client.subscribe("c")]);
+  hub.refuse = () => undefined;
+  assert.deepEqual(await take(events, 2), ["between two streams", "between two streams"]);
   assert.deepEqual(client.topics, ["a", "b", "c"]);
   await client.unsubscribe("b");
   hub.publish("to b", "b");

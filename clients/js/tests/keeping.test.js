@@ -76,6 +76,9 @@ test("tabs that keep one login take turns in renewing it", async () => {
   assert.equal(await other.token({ fresh: true }), "access-2");
   assert.equal(await first.token(), "access-2");
   assert.equal(renewals, 2);
+  if (!globalThis.navigator?.locks) return; // nothing to take turns with
+  const both = await Promise.all([first.token({ fresh: true }), other.token({ fresh: true })]);
+  assert.deepEqual([both, renewals], [["access-3", "access-3"], 3]);
 });
 
 test("calls wait as long as the hub says, and are made again; a longer wait is told", async () => {
