@@ -244,9 +244,9 @@ class _Piece:
         settled: list[dict[str, Any]] = []
         for some in pieces(seqs):
             for mark in await db.execute(select(table(Mark)).where(Mark.seq.in_(some))):
-                # In another lane it may go on to count for this user.
+                # Another lane than the one that counts an event for this user says nothing; of a shared one, each does.
                 gone = (mark.lane, mark.seq) in self._overtaken
-                kept = mark.kept or mark.read
+                kept = mark.kept or (mark.read and (gone or mark.lane == 0))
                 marks[mark.owner, mark.seq] = kept
                 sums[mark.owner, mark.lane] -= mark.delta if gone else 0
                 settled.append(

@@ -45,6 +45,10 @@ _TIDY = 1.0
 """Seconds between looks for what is past its time."""
 _PATIENCE = 10.0
 """Seconds that a reader waits at most."""
+_SOON = 0.02
+"""The same where somebody waits for what this node has yet to hear of."""
+_GRACE = 5.0
+"""Seconds that a transaction gets to end in when the hub stops."""
 _PAUSE = 1.0
 """Seconds between tries where the log or the database cannot be had."""
 
@@ -65,7 +69,7 @@ class Projector:
         self._goal = 0
         """The furthest place that somebody waited for: another node may know it before this one does."""
         self._wake = asyncio.Event()
-        self._advanced = asyncio.Event()
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
 
@@ -79,11 +83,14 @@ class Projector:
         self._task = asyncio.create_task(self._run(), name="inbox-projector")
 
     async def stop(self) -> None:
-        """End; what is not done will be."""
+        """End with the transaction that is under way; what is not done will be."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            self._stopping = True
+            self._wake.set()
+            try:
+                await asyncio.wait_for(self._task, _GRACE)
+            except TimeoutError:
+                log.warning("the database did not answer: the inbox was stopped in the middle")
             self._task = None
 
     @property
@@ -134,7 +141,7 @@ class Projector:
     async def _run(self) -> None:
         failing = False
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stopping:
             began, head = loop.time(), self._engine.head
             pause = _LOOK
             try:
@@ -143,6 +150,8 @@ class Projector:
                     is_idle = bool(self._wanted) or self._engine.head == head
                     rest = _REST * max(0.1, 1 - self.lag / _FAR)
                     pause = 0.0 if is_idle else (loop.time() - began) * rest
+                elif self._wanted:
+                    pause = _SOON
                 if failing:
                     log.warning("the inbox goes on")
                     failing = False
@@ -159,10 +168,10 @@ class Projector:
                     failing = True
             for waiting in self._wanted:
                 waiting.set()
-            self._wake.clear()
-            if not (self._wanted and self._behind() and not failing):
+            if not self._stopping:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
+                self._wake.clear()
 
     def _behind(self) -> bool:
         return self._position < max(self._engine.head, self._goal) or self._epoch != self._engine.epoch
@@ -187,6 +196,8 @@ class Projector:
             through = page.through
             if not page.more or len(entries) >= _PIECE:
                 break
+        if through == position and epoch == self._epoch:
+            return False
         async with self._turn:
             known = self._known
             try:

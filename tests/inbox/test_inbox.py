@@ -175,6 +175,18 @@ async def test_it_is_replaced_in_the_topic_by_which_it_is_mine(post: Post) -> No
     assert (ids(page), page.unread) == (["3", "2"], 2)
 
 
+async def test_what_happens_in_another_topic_brings_nothing_back(post: Post) -> None:
+    reader = user("alice", "news")
+    await post.publish({"id": "1", "collapse_key": "k", "to": {"all": True, "topics": ["news"]}})
+    await post.inbox.mark(reader, Action.ARCHIVE, ids=["1"])
+    await post.publish({"id": "2", "collapse_key": "k", "to": {"all": True}})
+    page = await post.page(reader, archived=None)
+    assert ids(page) == ["2"]
+    await post.inbox.mark(reader, Action.READ, up_to=str(page.cursor))
+    await post.publish({"id": "3", "collapse_key": "k", "to": {"topics": ["news"]}})
+    assert ids(await post.page(reader, archived=None)) == ["3", "2"]
+
+
 async def test_after_its_time_it_is_gone(post: Post) -> None:
     await post.publish({"id": "1", "ttl": 10}, {"id": "2"}, {"id": "3", "ttl": 20, "to": {"all": True}}, {"id": "4"})
     await post.inbox.mark(ALICE, Action.READ, ids=["1"])
