@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.middleware.cors import CORSMiddleware
 
-from hub import data_directory, engine_choice, logs, ops
+from hub import data_directory, engine_choice, logs, ops, overview
 from hub.allowance import PublishRates
 from hub.drain import drain
 from hub.hub import Hub, Limits
@@ -162,6 +162,7 @@ class Application:
         app.include_router(websocket.router(self._around, self._door, self._lobby))
         app.include_router(sse.router(self._around, self._door, self._lobby))
         app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check, self._lobby))
+        app.include_router(overview.router(self.hub, principal))
         pages.install(app)
         app.add_middleware(BodyLimit, limit=settings.max_request_bytes, large_paths=(http.PUBLISH_PATH,))
         app.add_middleware(SecurityHeaders)

@@ -7,6 +7,7 @@ it is at some moment.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper ends of the buckets, in seconds."""
@@ -34,12 +35,19 @@ class Histogram:
             found.append((bound, float(total)))
         return found
 
-    def quantile(self, share: float) -> float | None:
-        """The upper end of the bucket in which this share of all ends; None if there is nothing yet."""
-        counts = list(self._counts)
-        wanted, total = share * sum(counts), 0
-        for bound, count in zip((*BOUNDS, float("inf")), counts, strict=True):
-            total += count
-            if total and total >= wanted:
-                return bound
-        return None
+    def counts(self) -> tuple[int, ...]:
+        """How many in each bucket; the last one has no upper end."""
+        return tuple(self._counts)
+
+
+def quantile(counts: Sequence[int], share: float) -> float | None:
+    """The upper end of the bucket in which this share of all ends; None if there is nothing in them.
+
+    What is over the last upper end counts as that.
+    """
+    wanted, total = share * sum(counts), 0
+    for bound, count in zip((*BOUNDS, BOUNDS[-1]), counts, strict=True):
+        total += count
+        if total and total >= wanted:
+            return bound
+    return None

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
+from typing import Literal
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -24,6 +25,8 @@ from hub.transports.asgi_link import AsgiStream
 from hub.transports.lobby import Lobby
 from hub.transports.sse_connection import EventStream
 
+TRANSPORTS: tuple[Literal["websocket", "sse"], ...] = ("websocket", "sse")
+STATES: tuple[Literal["live", "catching_up", "blocked"], ...] = ("live", "catching_up", "blocked")
 _REFUSALS = (
     "token_missing", "token_malformed", "token_expired", "token_signature", "token_revoked", "key_unknown",
     "ticket_invalid", "forbidden", "origin_forbidden", "too_many_connections", "overloaded", "restarting",
@@ -48,7 +51,7 @@ class HubCollector(Collector):
 
     def _gauges(self) -> Iterator[Metric]:
         hub, lobby = self._hub, self._lobby
-        states, queued = _states(hub)
+        found, queued = states(hub)
         for name, value, text in (
             ("hub_connections", len(hub.registry), "Open connections."),
             ("hub_topics", hub.registry.topic_count, "Topics with a subscriber."),
@@ -71,9 +74,9 @@ class HubCollector(Collector):
             "Connections by transport and by state: live, behind, or not taking what is sent.",
             labels=("transport", "state"),
         )
-        for transport in ("websocket", "sse"):
-            for state in ("live", "catching_up", "blocked"):
-                by_state.add_metric((transport, state), states[transport, state])
+        for transport in TRANSPORTS:
+            for state in STATES:
+                by_state.add_metric((transport, state), found[transport, state])
         yield by_state
         info = GaugeMetricFamily("hub_build_info", "1, with what runs.", labels=("version", "engine"))
         info.add_metric((version("notification-hub"), _name(hub.engine)), 1)
@@ -127,7 +130,7 @@ class HubCollector(Collector):
             )
 
 
-def _states(hub: Hub) -> tuple[Counter[tuple[str, str]], int]:
+def states(hub: Hub) -> tuple[Counter[tuple[str, str]], int]:
     """How many connections there are of each transport and state; and the bytes that wait for all."""
     found: Counter[tuple[str, str]] = Counter()
     queued = 0

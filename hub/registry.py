@@ -5,9 +5,12 @@ Everything a session was entered under is taken out by ``remove``; an empty topi
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from hub import tenancy
 from hub.model import Topic
 
 if TYPE_CHECKING:
@@ -46,6 +49,15 @@ class Registry:
     def subscription_count(self) -> int:
         """Pairs of session and topic."""
         return sum(len(some) if isinstance(some, set) else 1 for some in self._topics.values())
+
+    def largest(self, count: int) -> list[tuple[Topic, int]]:
+        """The topics with the most sessions, and how many they have; users' own topics are left out."""
+        sizes = (
+            (topic, len(some) if isinstance(some, set) else 1)
+            for topic, some in self._topics.items()
+            if not tenancy.local(topic).startswith("user:")
+        )
+        return heapq.nlargest(count, sizes, key=itemgetter(1))
 
     def follows(self, topic: Topic) -> bool:
         """Whether any session is subscribed to a topic."""
