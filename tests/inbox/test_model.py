@@ -1,9 +1,13 @@
-"""Random histories: the inbox is what a simple model says, whatever happened, and in whatever order."""
+"""Random histories: the inbox is what a simple model says, whatever happened, and in whatever order.
+
+``INBOX_EXAMPLES=n`` asks for another number of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from tests.fakes import Clock
 from .conftest import Post, opener, user
 from .model import Model, Person, Sent
 
+EXAMPLES = int(os.environ.get("INBOX_EXAMPLES", "12"))
 ALICE, BOB = user("alice", "news", "sport"), user("bob", "news")
 
 _targets = st.sampled_from(
@@ -71,7 +76,7 @@ _step = st.one_of(
 
 
 @given(st.lists(_step, min_size=10, max_size=30))
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_inbox_is_what_a_simple_model_says(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(_carry_out(Path(directory), steps))
