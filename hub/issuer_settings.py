@@ -2,7 +2,7 @@
 
 They stand in ``hub.toml`` as ``[[issuers]]`` tables, or in ``HUB_ISSUERS`` as a JSON array of the same. Only what is
 asymmetric is ever verified with a fetched key (RFC 8725, 3.1 and 3.2). docs/identity-providers.md shows examples.
-Knows notation, policy, model and errors.
+Knows notation, tenancy, policy, model and errors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from hub import notation
+from hub import notation, tenancy
 from hub.errors import HubError
 from hub.model import topic
 from hub.policy import check_pattern, expand
@@ -26,6 +26,7 @@ _USUAL = ("RS256", "PS256", "ES256", "EdDSA")
 _SECRET_ALGORITHM = "HS256"  # noqa: S105 - the name of an algorithm.
 
 Value = str | int | bool
+Mark = tuple[str | None, str]
 
 
 def _as_tuple(value: Any) -> Any:
@@ -78,6 +79,8 @@ class ClaimNames(_Part):
 
     user: _Claim = "sub"
     """The user's id, before the prefix."""
+    tenant: _Claim | None = None
+    """The tenant whose user it is. A token that lacks it is refused, unless the issuer has a ``tenant``."""
     session: _Claim = "sid"
     """The login that the token came from, if the issuer tells: logging out ends all of its tokens."""
     subscribe: _Claim | None = None
@@ -121,6 +124,9 @@ class IssuerSettings(_Part):
     user_prefix: str | None = Field(None, pattern=r"^[A-Za-z0-9_.@+/=|~-]{0,64}$")
     """What stands before its users' ids. Default: the name and ``|``, so that they are never those of another issuer
     or of the hub. An empty text makes them the same as the hub's own users: whoever names users there, does here."""
+    tenant: str | None = None
+    """The tenant whose users all of its are; with ``claims.tenant``, of those whose tokens do not say. Default: none,
+    the default tenant's, whose administrators are the hub's operators."""
     claims: ClaimNames = ClaimNames()
     """Which claims say who and what."""
     rules: tuple[Rule, ...] = ()
@@ -135,6 +141,19 @@ class IssuerSettings(_Part):
     def accepted_algorithms(self) -> tuple[str, ...]:
         """The algorithms of its keys."""
         return self.algorithms or (_USUAL if self.secret is None else (_SECRET_ALGORITHM,))
+
+    @property
+    def reach(self) -> str | None:
+        """The tenant whose users its tokens can name; None: of whatever tenant they say."""
+        return None if self.claims.tenant is not None else self.tenant or tenancy.DEFAULT
+
+    @field_validator("tenant")
+    @classmethod
+    def _is_tenant(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else tenancy.check(value)
+        except HubError as error:
+            raise ValueError(error.detail) from error
 
     @field_validator("audience")
     @classmethod
@@ -205,10 +224,10 @@ def check_together(issuers: Iterable[IssuerSettings], own: str) -> None:
 class Outsiders:
     """The users of other issuers, who have no account in the hub."""
 
-    prefixes: tuple[str, ...] = ()
-    """What their ids begin with, where that sets them apart."""
-    unmarked: bool = False
-    """Whether there are also some whose ids are as those of the hub's accounts."""
+    marks: tuple[Mark, ...] = ()
+    """What their ids begin with, where that sets them apart, and in which tenant (None: in any)."""
+    unmarked: tuple[str | None, ...] = ()
+    """The tenants (None: any) where there are also some whose ids are as those of the hub's accounts."""
     max_life: float = 0.0
     """Longest life of a token of theirs, in seconds."""
 
@@ -217,15 +236,16 @@ class Outsiders:
         """Those of these issuers."""
         issuers = tuple(issuers)
         return cls(
-            tuple(dict.fromkeys(issuer.prefix for issuer in issuers if issuer.prefix)),
-            any(not issuer.prefix for issuer in issuers),
+            tuple(dict.fromkeys((issuer.reach, issuer.prefix) for issuer in issuers if issuer.prefix)),
+            tuple(dict.fromkeys(issuer.reach for issuer in issuers if not issuer.prefix)),
             max((issuer.max_life for issuer in issuers), default=0.0),
         )
 
     def own(self, user: str) -> bool:
-        """Whether no account may have this id."""
-        return user.startswith(self.prefixes)
+        """Whether no account may have this id (in full)."""
+        tenant, name = tenancy.split(user)
+        return any(reach in (None, tenant) and name.startswith(prefix) for reach, prefix in self.marks)
 
     def may_have(self, user: str) -> bool:
-        """Whether this may be the id of one of them."""
-        return self.unmarked or self.own(user)
+        """Whether this may be the id (in full) of one of them."""
+        return any(reach in (None, tenancy.tenant_of(user)) for reach in self.unmarked) or self.own(user)

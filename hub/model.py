@@ -146,7 +146,7 @@ class Principal:
     @property
     def source(self) -> str:
         """Who they are, kind included, in full; no two principals have the same."""
-        return tenancy.join(self.tenant, self.shown_source)
+        return tenancy.of_kind(self.kind, self.subject)
 
     @property
     def shown_source(self) -> str:

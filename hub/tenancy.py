@@ -54,6 +54,12 @@ def split(full: str) -> tuple[str, str]:
     return tenant, name
 
 
+def of_kind(kind: str, full: str) -> str:
+    """The name with what it names before it, in full: ``acme#alice``, a ``user``, is ``acme#user:alice``."""
+    tenant, name = split(full)
+    return join(tenant, f"{kind}:{name}")
+
+
 def local(full: str) -> str:
     """What people are shown: the name without its tenant."""
     return full.rpartition(SEPARATOR)[2]

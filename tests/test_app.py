@@ -151,7 +151,7 @@ async def test_what_fails_inside_is_a_problem_that_tells_nothing(
 ) -> None:
     application = Application(Settings(data_dir=tmp_path))
 
-    async def login(*_: str) -> None:
+    async def login(*_: str, **__: str) -> None:
         raise failure
 
     monkeypatch.setattr(application.identity, "login", login)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from hub import notation
+from hub import notation, tenancy
 from hub.cli.local import AsJson, DataDir, settings_of, whoever_runs_this
 from hub.cli.output import Failure, printable, result, result_json, say, show_table, table
 
@@ -52,6 +52,10 @@ ToTarget = Annotated[
 WithOutcome = Annotated[
     str | None, typer.Option("--outcome", help="'ok', or a code such as 'credentials_invalid'.", show_default=False)
 ]
+OfTenant = Annotated[
+    str | None,
+    typer.Option("--tenant", help="Only what is about this tenant's own people.", show_default=False),
+]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines as they come, until Ctrl-C.")]
 
 
@@ -63,13 +67,14 @@ def list_lines(
     action: OfAction = None,
     target: ToTarget = None,
     outcome: WithOutcome = None,
+    tenant: OfTenant = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 50,
     follow: Follow = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Show the newest lines, the oldest of them first."""
-    wanted = _wanted(since, until, actor, action, target, outcome)
+    wanted = _wanted(since, until, actor, action, target, outcome, tenant)
 
     async def work(log: AuditLog, store: Store) -> None:
         from hub.identity.audit import described
@@ -93,6 +98,7 @@ def export(
     action: OfAction = None,
     target: ToTarget = None,
     outcome: WithOutcome = None,
+    tenant: OfTenant = None,
     follow: Follow = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -100,7 +106,7 @@ def export(
 
     An export of all lines can be checked anywhere: hub audit verify FILE. That it was made is in the log, too.
     """
-    wanted = _wanted(since, until, actor, action, target, outcome)
+    wanted = _wanted(since, until, actor, action, target, outcome, tenant)
 
     async def work(log: AuditLog, store: Store) -> None:
         await _tell("audit.export", log, wanted)
@@ -245,11 +251,18 @@ def _mark(text: str) -> tuple[int, str]:
 
 
 def _wanted(
-    since: str | None, until: str | None, actor: str | None, action: str | None, target: str | None, outcome: str | None
+    since: str | None,
+    until: str | None,
+    actor: str | None,
+    action: str | None,
+    target: str | None,
+    outcome: str | None,
+    tenant: str | None,
 ) -> Filter:
     from hub.identity.audit_log import Filter
 
-    return Filter(actor, action, target, outcome, _moment(since), _moment(until))
+    whose = None if tenant is None else tenancy.check(tenant)
+    return Filter(actor, action, target, outcome, _moment(since), _moment(until), whose)
 
 
 def _moment(text: str | None) -> float | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from hub import tenancy
 from hub.cli.output import Failure
 from hub.issuer_settings import Outsiders
 from hub.settings import Settings, load
@@ -42,11 +43,15 @@ Topics = Annotated[
     list[str] | None,
     typer.Option("--topic", metavar="TOPIC", help="A topic subscribed to without asking; repeatable."),
 ]
+Tenant = Annotated[
+    str, typer.Option("--tenant", help="The tenant whose they are (docs/tenants.md).", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
-def with_accounts(data_dir: Path | None, work: Callable[[Accounts], Awaitable[_T]]) -> _T:
-    """Open the accounts of the data directory, do the work, close them; returns what the work does."""
+def with_accounts(data_dir: Path | None, work: Callable[[Accounts], Awaitable[_T]], *, tenant: str = "") -> _T:
+    """Open a tenant's accounts in the data directory, do the work, close them; returns what the work does."""
+    whose = named(tenant)
 
     async def run(settings: Settings, store: Store) -> _T:
         from hub.identity.accounts import Accounts
@@ -55,7 +60,7 @@ def with_accounts(data_dir: Path | None, work: Callable[[Accounts], Awaitable[_T
         passwords = Passwords()
         try:
             accounts = Accounts(store, passwords, outsiders=Outsiders.of(settings.issuers))
-            return await work(accounts.by(whoever_runs_this()))
+            return await work(accounts.within(whose).by(whoever_runs_this()))
         finally:
             passwords.close()
 
@@ -90,6 +95,11 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[_T
             return await work(identity)
 
     return asyncio.run(run())
+
+
+def named(tenant: str) -> str:
+    """The tenant that was named, if any, checked. Raises ``HubError``."""
+    return tenancy.check(tenant) if tenant else tenancy.DEFAULT
 
 
 def given_or_stdin(text: str) -> str:
@@ -141,7 +151,7 @@ async def everyone(accounts: Accounts, kind: Kind) -> list[Account]:
     found: list[Account] = []
     more = True
     while more:
-        page, more = await accounts.page(kind, after=found[-1].id if found else "", limit=1000)
+        page, more = await accounts.page(kind, after=tenancy.local(found[-1].id) if found else "", limit=1000)
         found += page
     return found
 
@@ -149,7 +159,7 @@ async def everyone(accounts: Accounts, kind: Kind) -> list[Account]:
 def described(account: Account) -> dict[str, Any]:
     """What both kinds of account have, as JSON; the API's words."""
     return {
-        "id": account.id,
+        "id": tenancy.local(account.id),
         "disabled": account.disabled,
         "grants": {"subscribe": account.subscribe, "publish": account.publish},
         "topics": account.topics,

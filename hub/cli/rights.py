@@ -30,7 +30,7 @@ class Rights:
     topics: tuple[str, ...] | None
     admin: bool | None = None
 
-    def give(self, kind: Kind, name: str, data_dir: Path | None) -> bool:
+    def give(self, kind: Kind, name: str, data_dir: Path | None, *, tenant: str) -> bool:
         """Change the account; whether there was something to change. Raises ``Failure`` and ``HubError``."""
         if (self.subscribe, self.publish, self.topics, self.admin) == (None, None, None, None):
             options = "--subscribe, --publish, --topic, --no-subscribe, --no-publish, --no-topic, --admin, --no-admin"
@@ -47,7 +47,7 @@ class Rights:
             after = await accounts.update(kind, name, Update(admin=self.admin, grants=grants, topics=self.topics))
             return after.version != before.version
 
-        return with_accounts(data_dir, work)
+        return with_accounts(data_dir, work, tenant=tenant)
 
 
 def chosen(option: str, given: list[str] | None, none: bool) -> tuple[str, ...] | None:

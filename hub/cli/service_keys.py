@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from hub import notation
-from hub.cli.local import AsJson, DataDir, whoever_runs_this, with_store
+from hub import notation, tenancy
+from hub.cli.local import AsJson, DataDir, Tenant, named, whoever_runs_this, with_store
 from hub.cli.output import Failure, result, result_json, say, show_table, table
 from hub.cli.rights import chosen
 from hub.model import timestamp
@@ -55,6 +55,7 @@ def create(
     no_publish: Annotated[bool, typer.Option("--no-publish", help="It may publish nowhere.")] = False,
     admin: Annotated[bool, typer.Option("--admin", help="It may administer, if its service may.")] = False,
     expires_in: _Life = None,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
 ) -> None:
     """Make an API key, and print it.
@@ -70,7 +71,7 @@ def create(
         until = None if life is None else time() + life
         return await keys.create(service_id, name=name, scope=Scope(*bounds, admin), expires_at=until)
 
-    key, text = _with_keys(data_dir, work)
+    key, text = _with_keys(data_dir, work, tenant)
     say(f"Key {key.id} of {service_id} was made{_until(key)}. It is shown only this once:")
     result(text)
 
@@ -81,20 +82,21 @@ def list_keys(
         str | None, typer.Argument(metavar="[SERVICE]", help="Only the keys of this one.", show_default=False)
     ] = None,
     as_json: AsJson = False,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
 ) -> None:
-    """List the API keys, of one service or of all."""
+    """List the API keys of a tenant, of one service or of all."""
 
     async def work(keys: ServiceKeys) -> Sequence[ServiceKey]:
         return await (keys.all() if service_id is None else keys.of(service_id))
 
-    keys = _with_keys(data_dir, work)
+    keys = _with_keys(data_dir, work, tenant)
     if as_json:
         for key in keys:
             result_json(
                 {
                     "id": key.id,
-                    "service": key.account_id,
+                    "service": tenancy.local(key.account_id),
                     "name": key.name,
                     "scope": {"subscribe": key.subscribe, "publish": key.publish, "admin": key.admin},
                     "created": key.created_at,
@@ -107,7 +109,7 @@ def list_keys(
     for key in keys:
         made.add_row(
             key.id,
-            key.account_id,
+            tenancy.local(key.account_id),
             key.name,
             _bound(key.subscribe),
             _bound(key.publish),
@@ -127,6 +129,7 @@ def rotate(
             "--overlap", metavar="TIME", help="End the old one then: 24h, 7d, or 0 for at once.", show_default=False
         ),
     ] = None,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
 ) -> None:
     """Make a key like this one (name, bounds, length of life), and print it.
@@ -135,24 +138,27 @@ def rotate(
     with --overlap when it is to end.
     """
     rest = None if overlap is None else _seconds("--overlap", overlap)
-    new, text, old = _with_keys(data_dir, lambda keys: keys.rotate(key_id, overlap=rest))
+    new, text, old = _with_keys(data_dir, lambda keys: keys.rotate(key_id, overlap=rest), tenant)
     goes_on = "goes on until you revoke it" if old.expires_at is None else f"ends {timestamp(old.expires_at)}"
-    say(f"Key {old.id} {goes_on}. Key {new.id} of {new.account_id} was made{_until(new)}. It is shown only this once:")
+    made = f"Key {new.id} of {tenancy.local(new.account_id)} was made{_until(new)}. It is shown only this once:"
+    say(f"Key {old.id} {goes_on}. {made}")
     result(text)
 
 
 @app.command("revoke")
-def revoke(key_id: _Key, data_dir: DataDir = None) -> None:
+def revoke(key_id: _Key, tenant: Tenant = "", data_dir: DataDir = None) -> None:
     """End a key: it, the tokens that were got with it, and their connections, within half a second."""
-    key = _with_keys(data_dir, lambda keys: keys.revoke(key_id))
-    say(f"Key {key.id} of {key.account_id} is revoked.")
+    key = _with_keys(data_dir, lambda keys: keys.revoke(key_id), tenant)
+    say(f"Key {key.id} of {tenancy.local(key.account_id)} is revoked.")
 
 
-def _with_keys(data_dir: Path | None, work: Callable[[ServiceKeys], Awaitable[_T]]) -> _T:
+def _with_keys(data_dir: Path | None, work: Callable[[ServiceKeys], Awaitable[_T]], tenant: str) -> _T:
+    whose = named(tenant)
+
     async def run(_: Settings, store: Store) -> _T:
         from hub.identity.service_keys import ServiceKeys
 
-        return await work(ServiceKeys(store).by(whoever_runs_this()))
+        return await work(ServiceKeys(store).within(whose).by(whoever_runs_this()))
 
     return with_store(data_dir, run)
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hub import tenancy
 from hub.cli import service_keys
 from hub.cli.local import (
     AsJson,
     DataDir,
     Publish,
     Subscribe,
+    Tenant,
     Topics,
     described,
     everyone,
@@ -42,6 +44,7 @@ def add(
     publish: Publish = None,
     topic: Topics = None,
     admin: Annotated[bool, typer.Option("--admin", help="It may do everything, also administer.")] = False,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
 ) -> None:
     """Make a service, and print its first key, which is also its secret as an OAuth2 client.
@@ -58,8 +61,8 @@ def add(
             name, admin=admin, grants=SERVICE_GRANTS if given == Grants() else given, topics=topic or ()
         )
 
-    account, secret = with_accounts(data_dir, work)
-    say(f"Service {account.id} was made. Its key, shown only this once (hub service key makes others):")
+    account, secret = with_accounts(data_dir, work, tenant=tenant)
+    say(f"Service {tenancy.local(account.id)} was made. Its key, shown only this once (hub service key makes others):")
     result(secret)
 
 
@@ -73,6 +76,7 @@ def grant(
     topic: Topics = None,
     no_topic: NoTopics = False,
     admin: Annotated[bool | None, typer.Option("--admin/--no-admin", help="Let it administer, or no longer.")] = None,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
 ) -> None:
     """Change what a service may do.
@@ -88,30 +92,30 @@ def grant(
         chosen("topic", topic, no_topic),
         admin,
     )
-    if rights.give("service", service_id, data_dir):
+    if rights.give("service", service_id, data_dir, tenant=tenant):
         say(f"Service {service_id} has new rights. Its tokens are over; its keys get others, with them.")
     else:
         say(f"Service {service_id} has these rights already; nothing was changed.")
 
 
 @app.command("disable")
-def disable(service_id: Id, data_dir: DataDir = None) -> None:
+def disable(service_id: Id, tenant: Tenant = "", data_dir: DataDir = None) -> None:
     """Keep a service out: its tokens are refused at once."""
-    _set_disabled(service_id, data_dir, True)
+    _set_disabled(service_id, data_dir, True, tenant=tenant)
     say(f"Service {service_id} is disabled.")
 
 
 @app.command("enable")
-def enable(service_id: Id, data_dir: DataDir = None) -> None:
+def enable(service_id: Id, tenant: Tenant = "", data_dir: DataDir = None) -> None:
     """Let a disabled service in again."""
-    _set_disabled(service_id, data_dir, False)
+    _set_disabled(service_id, data_dir, False, tenant=tenant)
     say(f"Service {service_id} is enabled.")
 
 
 @app.command("list")
-def list_services(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List the services."""
-    services = with_accounts(data_dir, lambda accounts: everyone(accounts, "service"))
+def list_services(as_json: AsJson = False, tenant: Tenant = "", data_dir: DataDir = None) -> None:
+    """List the services of a tenant; without --tenant, those that have none."""
+    services = with_accounts(data_dir, lambda accounts: everyone(accounts, "service"), tenant=tenant)
     if as_json:
         for service in services:
             result_json(described(service) | {"name": service.name, "admin": service.admin})
@@ -119,14 +123,14 @@ def list_services(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     made = table("ID", "NAME", "ROLE", "STATE", "MAY READ", "MAY PUBLISH TO", "TOPICS")
     for service in services:
         role = "administrator" if service.admin else "service"
-        made.add_row(service.id, service.name, role, *rights_columns(service))
+        made.add_row(tenancy.local(service.id), service.name, role, *rights_columns(service))
     show_table(made)
 
 
-def _set_disabled(service_id: str, data_dir: Path | None, disabled: bool) -> None:
+def _set_disabled(service_id: str, data_dir: Path | None, disabled: bool, *, tenant: str) -> None:
     async def work(accounts: Accounts) -> None:
         from hub.identity.accounts import Update
 
         await accounts.update("service", service_id, Update(disabled=disabled))
 
-    with_accounts(data_dir, work)
+    with_accounts(data_dir, work, tenant=tenant)

@@ -7,10 +7,11 @@ from urllib.parse import quote_plus
 
 import typer
 
+from hub import tenancy
 from hub.cli.connection import Url, call, find
 from hub.cli.credentials import Arguments, Credentials, Password, Secret, Service, Username
 from hub.cli.explain import explain
-from hub.cli.local import DataDir, given_or_stdin, whoever_runs_this, with_identity
+from hub.cli.local import DataDir, Tenant, given_or_stdin, named, whoever_runs_this, with_identity
 from hub.cli.output import Failure, result, say
 from hub.cli.verdict import said_by
 from hub.errors import HubError
@@ -56,18 +57,21 @@ def revoke(
     session: Annotated[
         bool, typer.Option("--session", help="What is given is the id of a session (sid): end all its tokens.")
     ] = False,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
 ) -> None:
     """End an access token, or an API key, before its time.
 
     It is refused at once and its connections are closed, by a running hub within half a second (HUB_REVOCATION_POLL).
-    The refresh token of its session still gives others: with --session that ends, too.
+    The refresh token of its session still gives others: with --session that ends, too. An id needs its tenant beside it
+    (--tenant); a token and a key say whose they are.
     """
+    whose = named(tenant)
     given = given_or_stdin(token)
     itself = given.count(".") == 2 or given.startswith("hubk_")
 
     async def work(identity: Identity) -> Ended:
-        endings = identity.endings.by(whoever_runs_this())
+        endings = identity.endings.within(whose).by(whoever_runs_this())
         if session:
             return await endings.session(given)
         return await (endings.token(given) if itself else endings.token_id(given))
@@ -76,9 +80,9 @@ def revoke(
         ended = with_identity(data_dir, work)
     except HubError as refusal:
         raise Failure(f"{refusal.detail}{_other_way(given) if itself else ''}") from None
-    whose = f" of {ended.subject}" if ended.subject is not None else ""
+    owner = f" of {ended.subject}" if ended.subject is not None else ""
     remembered = "" if ended.until is None else f"; that is remembered until {timestamp(ended.until)}"
-    say(f"The {ended.kind} {ended.id}{whose} is refused from now on{remembered}.")
+    say(f"The {ended.kind} {tenancy.local(ended.id)}{owner} is refused from now on{remembered}.")
 
 
 def _other_way(token: str) -> str:

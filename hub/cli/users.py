@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hub import tenancy
 from hub.cli.local import (
     AsJson,
     DataDir,
     Publish,
     Subscribe,
+    Tenant,
     Topics,
     ask_password,
     described,
@@ -42,6 +44,7 @@ def add(
     publish: Publish = None,
     topic: Topics = None,
     password_stdin: PasswordStdin = False,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
 ) -> None:
     """Make a user.
@@ -60,13 +63,13 @@ def add(
         await accounts.create_user(name, password, admin=admin, grants=grants, topics=topic or ())
         return None if given else password
 
-    made_up = with_accounts(data_dir, work)
+    made_up = with_accounts(data_dir, work, tenant=tenant)
     say(f"{'Administrator' if admin else 'User'} {name} was made.")
     _show_once(made_up)
 
 
 @app.command("passwd")
-def passwd(name: Name, password_stdin: PasswordStdin = False, data_dir: DataDir = None) -> None:
+def passwd(name: Name, password_stdin: PasswordStdin = False, tenant: Tenant = "", data_dir: DataDir = None) -> None:
     """Give a user a new password, and end all their sessions.
 
     Asks for it at a terminal. Without one (and without --password-stdin) a random password is made and printed.
@@ -82,7 +85,7 @@ def passwd(name: Name, password_stdin: PasswordStdin = False, data_dir: DataDir 
         await accounts.update("user", name, Update(password=password))
         return None if given else password
 
-    made_up = with_accounts(data_dir, work)
+    made_up = with_accounts(data_dir, work, tenant=tenant)
     say(f"User {name} has a new password.")
     _show_once(made_up)
 
@@ -99,6 +102,7 @@ def grant(
     admin: Annotated[
         bool | None, typer.Option("--admin/--no-admin", help="Make an administrator of them, or no longer.")
     ] = None,
+    tenant: Tenant = "",
     data_dir: DataDir = None,
 ) -> None:
     """Change what a user may do.
@@ -112,47 +116,47 @@ def grant(
         chosen("topic", topic, no_topic),
         admin,
     )
-    if rights.give("user", name, data_dir):
+    if rights.give("user", name, data_dir, tenant=tenant):
         say(f"User {name} has new rights. Their open connections are closed, and come back with them.")
     else:
         say(f"User {name} has these rights already; nothing was changed.")
 
 
 @app.command("disable")
-def disable(name: Name, data_dir: DataDir = None) -> None:
+def disable(name: Name, tenant: Tenant = "", data_dir: DataDir = None) -> None:
     """Keep a user out: their tokens are refused and their connections closed at once."""
-    _set_disabled(name, data_dir, True)
+    _set_disabled(name, data_dir, True, tenant=tenant)
     say(f"User {name} is disabled.")
 
 
 @app.command("enable")
-def enable(name: Name, data_dir: DataDir = None) -> None:
+def enable(name: Name, tenant: Tenant = "", data_dir: DataDir = None) -> None:
     """Let a disabled user in again; they have to log in anew."""
-    _set_disabled(name, data_dir, False)
+    _set_disabled(name, data_dir, False, tenant=tenant)
     say(f"User {name} is enabled.")
 
 
 @app.command("list")
-def list_users(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List the users."""
-    users = with_accounts(data_dir, lambda accounts: everyone(accounts, "user"))
+def list_users(as_json: AsJson = False, tenant: Tenant = "", data_dir: DataDir = None) -> None:
+    """List the users of a tenant; without --tenant, those who have none."""
+    users = with_accounts(data_dir, lambda accounts: everyone(accounts, "user"), tenant=tenant)
     if as_json:
         for user in users:
             result_json(described(user) | {"admin": user.admin})
         return
     made = table("NAME", "ROLE", "STATE", "MAY READ", "MAY PUBLISH TO", "TOPICS")
     for user in users:
-        made.add_row(user.id, "administrator" if user.admin else "user", *rights_columns(user))
+        made.add_row(tenancy.local(user.id), "administrator" if user.admin else "user", *rights_columns(user))
     show_table(made)
 
 
-def _set_disabled(name: str, data_dir: Path | None, disabled: bool) -> None:
+def _set_disabled(name: str, data_dir: Path | None, disabled: bool, *, tenant: str) -> None:
     async def work(accounts: Accounts) -> None:
         from hub.identity.accounts import Update
 
         await accounts.update("user", name, Update(disabled=disabled))
 
-    with_accounts(data_dir, work)
+    with_accounts(data_dir, work, tenant=tenant)
 
 
 async def _refuse_existing(accounts: Accounts, name: str) -> None:

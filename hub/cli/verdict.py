@@ -31,14 +31,16 @@ class Accepted:
     def lines(self, now: float) -> Iterator[str]:
         """For people. ``now`` is in Unix seconds."""
         me = self.me
-        yield f"Accepted. It speaks for the {me['kind']} {me['subject']}{', an administrator' if me['admin'] else ''}."
+        tenant = f" of the tenant {me['tenant']}" if me["tenant"] else ""
+        role = ", an administrator" if me["admin"] else ""
+        yield f"Accepted. It speaks for the {me['kind']} {me['subject']}{tenant}{role}."
         what = "an API key" if me["credential"] == "key" else "an access token"
         session = f" of the session {me['session']}" if me["credential"] == "token" else ""
         yield f"It is {what} with the id {me['id'] or '(none)'}{session}."
         yield "It has no end." if me["expires"] is None else f"It ends {_moment(me['expires'], now)}."
         yield f"Subscribed without asking: {_list(me['topics'])}."
         if me["admin"]:
-            yield "May read, publish to, and administer: everything."
+            yield f"May read, publish to, and administer: everything{tenant}."
             return
         grants = me["grants"]
         yield f"May read: {_list([*me['topics'], *grants['subscribe']])}."

@@ -2,8 +2,9 @@
 
 Promises: an id is one account's, user or service, for ever; a secret is shown when it is made and never again; a change
 that takes rights away is in the feed in the same transaction. Grants are kept as given, with ``{sub}`` in them.
-Each change is in the audit log, in the same transaction. Knows store, models, passwords, api_keys, rights, audit, the
-model, settings and errors.
+Each change is in the audit log, in the same transaction. Who works through it names accounts by their local ids, and
+reaches those of one tenant. Knows store, models, passwords, api_keys, rights, audit, tenancy, the model, settings and
+errors.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from time import time
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, case, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hub import tenancy
 from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import api_keys
@@ -56,7 +58,8 @@ async def _nobody() -> None:
 
 
 class Accounts:
-    """Administers users and services. ``changed`` is awaited after a change is committed that others must learn.
+    """Administers the users and services of one tenant. ``changed`` is awaited after a change is committed that others
+    must learn.
 
     ``outsiders`` are the users of other issuers: no account may have an id of theirs, and they can be logged out, too.
     """
@@ -76,6 +79,13 @@ class Accounts:
         self._changed = changed
         self._outsiders = outsiders
         self._actor = HUB
+        self._tenant = tenancy.DEFAULT
+
+    def within(self, tenant: str) -> Accounts:
+        """Those of another tenant: no name reaches beyond it. There are none before the first is made."""
+        theirs = copy(self)
+        theirs._tenant = tenant
+        return theirs
 
     def by(self, actor: Actor) -> Accounts:
         """The same accounts, administered by somebody: the audit log names them."""
@@ -86,10 +96,8 @@ class Accounts:
     async def refuse_reserved(self) -> None:
         """Raise ``SettingsError`` if an account has an id that is reserved now: another issuer could speak for it."""
         async with self._store.read() as db:
-            for prefix in self._outsiders.prefixes:
-                # Not LIKE, to which upper and lower case are the same on SQLite.
-                same = func.substr(Account.id, 1, len(prefix)) == prefix
-                taken = await db.scalar(select(Account.id).where(same).limit(1))
+            for tenant, prefix in self._outsiders.marks:
+                taken = await db.scalar(select(Account.id).where(*_begin_with(prefix, tenant)).limit(1))
                 if taken is not None:
                     raise SettingsError(
                         f"HUB_ISSUERS (or issuers in hub.toml): the hub has an account {taken!r}, but {prefix!r} "
@@ -151,25 +159,28 @@ class Accounts:
         async with self._store.read() as db:
             return await _administrators(db) > 0
 
-    async def get(self, kind: Kind, account_id: str) -> Account:
+    async def get(self, kind: Kind, name: str) -> Account:
         """The account; raises ``not_found``."""
         async with self._store.read() as db:
-            return await find(db, kind, account_id)
+            return await find(db, kind, in_full(kind, name, self._tenant))
 
     async def page(self, kind: Kind, *, after: str = "", limit: int = 100) -> tuple[Sequence[Account], bool]:
         """Up to ``limit`` accounts whose id follows ``after``, by id, and whether there are more."""
-        wanted = select(Account).where(Account.kind == kind, Account.id > after).order_by(Account.id).limit(limit + 1)
+        mine = (Account.tenant == self._tenant, Account.kind == kind)
+        follow = Account.id > tenancy.join(self._tenant, after)
+        wanted = select(Account).where(*mine, follow).order_by(Account.id).limit(limit + 1)
         async with self._store.read() as db:
             found = (await db.scalars(wanted)).all()
         return found[:limit], len(found) > limit
 
-    async def update(self, kind: Kind, account_id: str, update: Update) -> Account:
+    async def update(self, kind: Kind, name: str, update: Update) -> Account:
         """Change an account; returns it as it is then.
 
         A new password ends all its sessions. Other rights make its tokens be refused (``token_revoked``), but sessions
         live on: a refresh gives a token with the new rights. While disabled all is refused (``user_disabled``); once
         enabled again, it has to log in anew. Raises ``not_found``, ``request_invalid``, ``topic_invalid``.
         """
+        account_id = in_full(kind, name, self._tenant)
         columns = checked(account_id, update.grants, update.topics)
         if update.password is not None:
             columns["secret_hash"] = await self._passwords.hash(update.password)
@@ -179,10 +190,10 @@ class Accounts:
             account = await find(db, kind, account_id)
             if update.disabled or update.admin is False:
                 await _refuse_last_administrator(db, account)
-            different = {name: value for name, value in columns.items() if getattr(account, name) != value}
+            different = {column: value for column, value in columns.items() if getattr(account, column) != value}
             changes = _changes(account, different)
-            for name, value in different.items():
-                setattr(account, name, value)
+            for column, value in different.items():
+                setattr(account, column, value)
             refuse_too_many(grants_of(account), topics_of(account))
             if different:
                 self._note(db, account, revoke=True)
@@ -197,11 +208,12 @@ class Accounts:
         await self._changed()
         return account
 
-    async def end_sessions(self, user_id: str) -> None:
+    async def end_sessions(self, name: str) -> None:
         """Log a user out everywhere (``token_revoked``), one of another issuer too. Raises ``not_found``.
 
         Of those, nobody here knows who exists: any id that could be one of theirs is taken for one.
         """
+        user_id = in_full("user", name, self._tenant)
         async with self._store.write() as db:
             if await db.get(Account, user_id) is None and self._outsiders.may_have(user_id):
                 await self._end_outsider(db, user_id)
@@ -221,17 +233,19 @@ class Accounts:
                 kind="outsider", name=user_id, account_id=user_id, code="token_revoked", made_at=now, expires_at=until
             )
         )
-        await append(db, Record(self._actor, "user.logout", f"user:{user_id}"), now=now)
+        await append(db, Record(self._actor, "user.logout", tenancy.of_kind("user", user_id)), now=now)
 
-    def _new(self, kind: Kind, account_id: str, name: str, grants: Grants, topics: Sequence[str]) -> Account:
-        if not is_subject(account_id):
+    def _new(self, kind: Kind, own_id: str, name: str, grants: Grants, topics: Sequence[str]) -> Account:
+        if not is_subject(own_id):
             raise HubError(
                 "request_invalid", f"{name[:60]!r} cannot be a name: 1-128 characters of A-Z a-z 0-9 _ . @ + / = | ~ -."
             )
+        account_id = tenancy.join(self._tenant, own_id)
         if self._outsiders.own(account_id):
             raise HubError("request_invalid", f"Ids that begin as {name[:60]!r} does belong to another issuer's users.")
         account = Account(
             id=account_id,
+            tenant=self._tenant,
             kind=kind,
             name=name,
             admin=False,
@@ -258,8 +272,9 @@ class Accounts:
         self, db: AsyncSession, what: str, account: Account, details: Mapping[str, Any] | None = None
     ) -> None:
         """Write it into the audit log, or fail with the change."""
-        target = f"{account.kind}:{account.id}"
-        record = Record(self._actor, f"{account.kind}.{what}", target, details=details or {})
+        record = Record(
+            self._actor, f"{account.kind}.{what}", tenancy.of_kind(account.kind, account.id), details=details or {}
+        )
         await append(db, record, now=self._clock())
 
     def _note(self, db: AsyncSession, account: Account, *, revoke: bool) -> None:
@@ -269,6 +284,16 @@ class Accounts:
             account.version += 1
             account.revoked_at = now
         db.add(change_of(account.id, now))
+
+
+def _begin_with(prefix: str, tenant: str | None) -> tuple[ColumnElement[bool], ...]:
+    """The accounts whose local ids begin so, of a tenant or (None) of any."""
+    # Not LIKE, to which upper and lower case are the same on SQLite.
+    if tenant is not None:
+        start = tenancy.join(tenant, prefix)
+        return (Account.tenant == tenant, func.substr(Account.id, 1, len(start)) == start)
+    behind = case((Account.tenant == tenancy.DEFAULT, 0), else_=func.length(Account.tenant) + 1)
+    return (func.substr(Account.id, behind + 1, len(prefix)) == prefix,)
 
 
 def change_of(account_id: str, now: float) -> Change:
@@ -290,28 +315,41 @@ def _changes(account: Account, different: Mapping[str, object]) -> dict[str, Any
     return changes
 
 
+def in_full(kind: Kind, name: str, tenant: str) -> str:
+    """The id in full of an account that somebody of a tenant names; raises ``not_found`` for what is no name."""
+    if tenancy.SEPARATOR in name:
+        raise _missing(kind, name)
+    return tenancy.join(tenant, name)
+
+
 async def find(db: AsyncSession, kind: Kind, account_id: str) -> Account:
     """The account, in the caller's transaction; raises ``not_found``."""
     account = await db.get(Account, account_id)
     if account is None or account.kind != kind:
-        raise HubError("not_found", f"There is no {kind} {account_id[:60]!r}.")
+        raise _missing(kind, tenancy.local(account_id))
     return account
 
 
+def _missing(kind: Kind, name: str) -> HubError:
+    return HubError("not_found", f"There is no {kind} {name[:60]!r}.")
+
+
 async def _administrators(db: AsyncSession) -> int:
-    return (await db.scalar(select(func.count()).where(Account.admin, Account.kind == "user"))) or 0
+    """Those of the default tenant: the operators."""
+    people = (Account.admin, Account.kind == "user", Account.tenant == tenancy.DEFAULT)
+    return (await db.scalar(select(func.count()).where(*people))) or 0
 
 
 async def _refuse_taken(db: AsyncSession, account_id: str) -> None:
     taken = await db.get(Account, account_id)
     if taken is not None:
-        raise HubError("name_taken", f"There is already a {taken.kind} {account_id!r}.")
+        raise HubError("name_taken", f"There is already a {taken.kind} {tenancy.local(account_id)!r}.")
 
 
 async def _refuse_last_administrator(db: AsyncSession, account: Account) -> None:
-    if not account.admin or account.disabled or account.kind != "user":
-        return
-    people = (Account.admin, ~Account.disabled, Account.kind == "user")
+    if not account.admin or account.disabled or account.kind != "user" or account.tenant != tenancy.DEFAULT:
+        return  # Of a tenant without one, an operator makes another.
+    people = (Account.admin, ~Account.disabled, Account.kind == "user", Account.tenant == tenancy.DEFAULT)
     others = select(func.count()).where(*people, Account.id != account.id)
     if not await db.scalar(others):
         raise HubError(

@@ -1,4 +1,7 @@
-"""The routes of administrators: users and services, made, listed and changed (docs/protocol.md, section 2)."""
+"""The routes of administrators: users and services, made, listed and changed (docs/protocol.md, section 2).
+
+Those of one tenant: the caller's own, or the one that an operator names (``?tenant=``).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from hub.identity.schemas import (
     UserToMake,
 )
 from hub.model import Principal
-from hub.transports.credentials import PrincipalDependency, address, administrator
+from hub.transports.credentials import PrincipalDependency, address, administrator, realm
 from hub.transports.problem import UNAUTHORIZED, responses
 
 # In a path of the kind ":path", since an id may hold a slash.
@@ -35,8 +38,8 @@ def router(accounts: Accounts, principal: PrincipalDependency) -> APIRouter:
     """The routes; ``principal`` is a dependency that finds the caller."""
     caller = Depends(administrator(principal))
 
-    async def theirs(request: Request, who: Principal = caller) -> Accounts:
-        return accounts.by(Actor.of(who, address(request)))
+    async def theirs(request: Request, who: Principal = caller, tenant: str = Depends(realm(principal))) -> Accounts:
+        return accounts.within(tenant).by(Actor.of(who, address(request)))
 
     routes = APIRouter(
         tags=["administration"],

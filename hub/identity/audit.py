@@ -6,7 +6,8 @@ That is why the log lies in the database of identities and not in a file of its 
 
 Each line has the SHA-256 of the line before it and of its own content, as JSON. So whoever changes, adds or takes out a
 line must make all later ones anew, and whoever noted the newest hash elsewhere notices. No line holds a secret, a token
-or a password, nor a name that no account has: people type passwords into the wrong field. Knows models and the model.
+or a password, nor a name that no account has: people type passwords into the wrong field. Names are in full: it is one
+log for all tenants (``audit_view`` is what one of them sees of it). Knows models and the model.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from time import time
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
+from hub import tenancy
 from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity.audit import HUB, Record, append, described, link
@@ -27,7 +29,8 @@ _MOST = 50_000
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which lines are wanted; None: whatever it is. An ``action`` such as ``user.*`` is all that begin so. ``since``
-    and ``until`` are Unix seconds; ``until`` is not included."""
+    and ``until`` are Unix seconds; ``until`` is not included. Of a ``tenant`` (another than the default one): the lines
+    about its own people (what they did, what was done to them); ``actor`` and ``target`` are then local names."""
 
     actor: str | None = None
     action: str | None = None
@@ -35,12 +38,13 @@ class Filter:
     outcome: str | None = None
     since: float | None = None
     until: float | None = None
+    tenant: str | None = None
 
     def apply(self, query: Select[AuditEntry]) -> Select[AuditEntry]:
         """The query, narrowed."""
         for column, value in (
-            (AuditEntry.actor, self.actor),
-            (AuditEntry.target, self.target),
+            (AuditEntry.actor, self._in_full(self.actor)),
+            (AuditEntry.target, self._in_full(self.target)),
             (AuditEntry.outcome, self.outcome),
         ):
             if value is not None:
@@ -55,7 +59,20 @@ class Filter:
             query = query.where(AuditEntry.time >= self.since)
         if self.until is not None:
             query = query.where(AuditEntry.time < self.until)
+        if self.tenant is not None:
+            query = query.where(or_(_begins(AuditEntry.actor, self.tenant), _begins(AuditEntry.target, self.tenant)))
         return query
+
+    def _in_full(self, name: str | None) -> str | None:
+        if name is None or self.tenant is None or name == "anonymous":
+            return name
+        return tenancy.join(self.tenant, name)
+
+
+def _begins(column: InstrumentedAttribute[str], tenant: str) -> ColumnElement[bool]:
+    """Whether it is a name of the tenant's."""
+    prefix = tenancy.join(tenant, "")
+    return func.substr(column, 1, len(prefix)) == prefix
 
 
 EVERYTHING = Filter()

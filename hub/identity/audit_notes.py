@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from time import time
 from typing import Any
 
+from hub import tenancy
 from hub.identity.audit import Actor, Record, anonymous
 from hub.limits import Buckets, Rate
 from hub.model import Draft, Principal
@@ -58,8 +59,11 @@ class Note:
 
     @property
     def claimed(self) -> str:
-        """The id of the account that a stranger claimed; "" if it is none's claim."""
-        return self.target.partition(":")[2] if self.actor.source == "anonymous" else ""
+        """The id, in full, of the account that a stranger claimed; "" if it is none's claim."""
+        if self.actor.source != "anonymous" or not self.target:
+            return ""
+        tenant, name = tenancy.split(self.target)
+        return tenancy.join(tenant, name.partition(":")[2])
 
     def add(self, other: Note) -> None:
         """Take in a note with the same key."""
@@ -98,7 +102,7 @@ class Notes:
         """
         if code in _REFUSALS:
             # Of a refresh, it is only what counts together: whose session it is was not found out.
-            target = account if account.startswith(("user:", "service:")) else ""
+            target = account if tenancy.local(account).startswith(("user:", "service:")) else ""
             self._count(action, code, anonymous(address), target, FAILURE_SECONDS)
 
     def done(self, action: str, actor: Actor, target: str = "") -> None:

@@ -12,8 +12,9 @@ from hub.errors import HubError
 from hub.identity.audit import Actor, described
 from hub.identity.audit_log import AuditLog, Filter
 from hub.identity.audit_notes import Notes
+from hub.identity.audit_view import seen_by
 from hub.model import Principal
-from hub.transports.credentials import PrincipalDependency, address, administrator
+from hub.transports.credentials import PrincipalDependency, address, administrator, realm
 from hub.transports.problem import UNAUTHORIZED, responses
 
 _LAST = 2**63 - 1
@@ -46,13 +47,18 @@ def router(log: AuditLog, notes: Notes, principal: PrincipalDependency) -> APIRo
     routes = APIRouter(tags=["administration"])
     caller = Depends(administrator(principal))
 
+    async def part(who: Principal = caller, tenant: str = Depends(realm(principal))) -> str | None:
+        """None: the whole log, of all tenants. It is the operators'."""
+        return tenant or None
+
     @routes.get(
         "/v1/audit",
         summary="Read the audit log",
         description=(
             "Without `after`: the newest `limit` lines (of those before `before`). With `after`: those that follow it, "
-            "which is how to follow the log. Failed logins are gathered for seconds, and what administrators publish "
-            "for a minute, before they are in it."
+            "which is how to follow the log. A tenant's administrators read what is about their own people; operators "
+            "all of it, with names in full, or a tenant's part (`tenant`). Failed logins are gathered for seconds, and "
+            "what administrators publish for a minute, before they are in it."
         ),
         responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid", "database_unavailable"),
     )
@@ -76,13 +82,17 @@ def router(log: AuditLog, notes: Notes, principal: PrincipalDependency) -> APIRo
         since: Annotated[datetime | None, Query(description="RFC 3339, or Unix seconds.")] = None,
         until: Annotated[datetime | None, Query(description="The same; not included.")] = None,
         who: Principal = caller,
+        tenant: str | None = Depends(part),
     ) -> AuditPage:
         if after is not None and before is not None:
             raise HubError("request_invalid", "Give after or before, not both.")
-        wanted = Filter(actor, action, target, outcome, _seconds(since), _seconds(until))
+        wanted = Filter(actor, action, target, outcome, _seconds(since), _seconds(until), tenant)
         found, more = await log.page(wanted, after=after, before=before, limit=limit)
         notes.done("audit.read", Actor.of(who, address(request)))
-        return AuditPage(lines=[AuditLine(**described(entry)) for entry in found], more=more)
+        lines = [described(entry) for entry in found]
+        if tenant is not None:
+            lines = [seen_by(tenant, line) for line in lines]
+        return AuditPage(lines=[AuditLine(**line) for line in lines], more=more)
 
     return routes
 

@@ -2,7 +2,7 @@
 
 Nothing but what the settings name gives a right: a claim called ``admin`` or ``grants`` in such a token means nothing.
 Ids of users, logins and tokens are kept apart from the hub's and from those of other issuers. Knows the settings of
-issuers, times, verified, policy, model and errors.
+issuers, times, verified, tenancy, policy, model and errors.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub import tenancy
 from hub.errors import HubError
 from hub.identity.jws import Unverified
 from hub.identity.times import Times
 from hub.identity.verified import Verified
-from hub.issuer_settings import IssuerSettings, Rule
+from hub.issuer_settings import IssuerSettings, Mark, Rule
 from hub.model import Grants, Topic, is_subject, topic
 from hub.policy import check_pattern, expand
 
@@ -58,13 +59,13 @@ class _Rights:
 
 
 class Meaning:
-    """Reads the claims of one issuer. ``reserved``: prefixes of the ids of other issuers' users."""
+    """Reads the claims of one issuer. ``reserved``: what the ids of all issuers' users begin with."""
 
-    def __init__(self, issuer: IssuerSettings, reserved: Collection[str]) -> None:
+    def __init__(self, issuer: IssuerSettings, reserved: Collection[Mark]) -> None:
         self._issuer = issuer
         # With a shorter prefix than another issuer's, it could name that one's users.
         own = issuer.prefix
-        self._foreign = tuple(prefix for prefix in reserved if prefix != own and prefix.startswith(own))
+        self._foreign = tuple(mark for mark in reserved if mark[1] != own and mark[1].startswith(own))
 
     def check(self, claims: Mapping[str, Any]) -> None:
         """That the token is meant for the hub; raises ``token_audience`` and ``token_claims``."""
@@ -79,17 +80,19 @@ class Meaning:
     def verified(self, token: Unverified, times: Times) -> Verified:
         """Who the token speaks for; raises ``token_claims``."""
         claims, names = token.claims, self._issuer.claims
-        subject = self._subject(look_up(claims, names.user))
+        tenant = self._tenant(claims)
+        subject = self._subject(look_up(claims, names.user), tenant)
         rights = _Rights()
         for rule in self._issuer.rules:
             if fits(claims, rule.when):
-                rights.add(rule, subject)
+                rights.add(rule, tenancy.local(subject))
         try:
             grants = Grants(
                 _patterns([*rights.subscribe, *_words(claims, names.subscribe)]),
                 _patterns([*rights.publish, *_words(claims, names.publish)]),
             )
-            topics = tuple(dict.fromkeys(topic(name) for name in (*rights.topics, *_words(claims, names.topics))))
+            said = (*rights.topics, *_words(claims, names.topics))
+            topics = tuple(dict.fromkeys(topic(name, tenant) for name in said))
         except HubError as error:
             raise HubError("token_claims", error.detail) from None
         if len(grants.subscribe) + len(grants.publish) + len(topics) > _MAX_RIGHTS:
@@ -107,10 +110,12 @@ class Meaning:
         grants: Grants,
         topics: tuple[Topic, ...],
     ) -> Verified:
-        token_id = self._id(token.claims, "jti")
-        login = self._id(token.claims, self._issuer.claims.session) or token_id
+        tenant = tenancy.tenant_of(subject)
+        token_id = self._id(token.claims, "jti", tenant)
+        login = self._id(token.claims, self._issuer.claims.session, tenant) or token_id
         # Of a token that has neither, all its copies are one login.
-        login = login or f"{self._issuer.name}|{hashlib.sha256(token.token.encode()).hexdigest()}"
+        digest = hashlib.sha256(token.token.encode()).hexdigest()
+        login = login or tenancy.join(tenant, f"{self._issuer.name}|{digest}")
         return Verified(
             subject=subject,
             kind="service" if rights.service else "user",
@@ -124,7 +129,18 @@ class Meaning:
             token_id=token_id,
         )
 
-    def _subject(self, said: Any) -> str:
+    def _tenant(self, claims: Mapping[str, Any]) -> str:
+        """Whose user it is. Nobody becomes the default tenant's by a claim, or by the lack of one."""
+        name, fixed = self._issuer.claims.tenant, self._issuer.tenant
+        said = None if name is None else look_up(claims, name)
+        if said is None and (name is None or fixed is not None):
+            return fixed or tenancy.DEFAULT
+        try:
+            return tenancy.check(said if isinstance(said, str) else "")
+        except HubError:
+            raise HubError("token_claims", f"{name}: not the name of a tenant.") from None
+
+    def _subject(self, said: Any, tenant: str) -> str:
         name = self._issuer.claims.user
         if isinstance(said, int) and not isinstance(said, bool):
             said = str(said)
@@ -135,17 +151,17 @@ class Meaning:
                 f"{name}: not a user's id here: with {self._issuer.prefix!r} before it, 1-128 characters of "
                 "A-Z a-z 0-9 _ . @ + / = | ~ -.",
             )
-        if subject.startswith(self._foreign):
+        if any(reach in (None, tenant) and subject.startswith(prefix) for reach, prefix in self._foreign):
             raise HubError("token_claims", f"{name}: an id of another issuer's user.")
-        return subject
+        return tenancy.join(tenant, subject)
 
-    def _id(self, claims: Mapping[str, Any], name: str) -> str:
+    def _id(self, claims: Mapping[str, Any], name: str, tenant: str) -> str:
         said = look_up(claims, name)
         if said is None:
             return ""
         if not isinstance(said, str) or not _ID.fullmatch(said):
             raise HubError("token_claims", f"{name}: not an id of 1-200 printable ASCII characters.")
-        return f"{self._issuer.name}|{said}"
+        return tenancy.join(tenant, f"{self._issuer.name}|{said}")
 
 
 def _has(said: Any, wanted: Any) -> bool:

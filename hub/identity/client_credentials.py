@@ -7,6 +7,7 @@ rights, tokens and errors.
 
 from __future__ import annotations
 
+from hub import tenancy
 from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import api_keys
@@ -27,9 +28,9 @@ async def exchange(
     """
     key_id = _id_of(secret)
     async with store.read() as db:
-        account = await db.get(Account, service_id)
         stored = await db.get(ServiceKey, key_id)
-    if account is None or stored is None or stored.account_id != account.id:
+        account = None if stored is None else await db.get(Account, stored.account_id)
+    if account is None or stored is None or tenancy.local(account.id) != service_id:
         raise _wrong()
     if not digest_matches(stored.secret_hash, secret):
         raise _wrong()

@@ -19,7 +19,7 @@ from hub.identity.keysource import FetchedKeys, FixedKeys, KeySource
 from hub.identity.signature import is_signed
 from hub.identity.times import Times
 from hub.identity.verified import Verified
-from hub.issuer_settings import IssuerSettings, Outsiders
+from hub.issuer_settings import IssuerSettings, Mark, Outsiders
 from hub.wire import explain
 
 _ID_TOKEN_ONLY = ("at_hash", "c_hash", "s_hash")
@@ -29,7 +29,7 @@ _ID_TOKEN_ONLY = ("at_hash", "c_hash", "s_hash")
 class Issuer:
     """One issuer: verifies its tokens."""
 
-    def __init__(self, settings: IssuerSettings, keys: KeySource, reserved: Sequence[str]) -> None:
+    def __init__(self, settings: IssuerSettings, keys: KeySource, reserved: Sequence[Mark]) -> None:
         self.settings = settings
         self.keys = keys
         self._meaning = Meaning(settings, reserved)
@@ -65,7 +65,7 @@ class Issuers:
 
     def __init__(self, settings: Sequence[IssuerSettings], *, changed: Callable[[], None]) -> None:
         fetcher = Fetcher()
-        reserved = Outsiders.of(settings).prefixes
+        reserved = Outsiders.of(settings).marks
         self._by_name = {
             issuer.issuer: Issuer(
                 issuer,

@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from hub import tenancy
 from hub.identity.audit import Actor
 from hub.identity.models import ServiceKey
 from hub.identity.scope import Scope
 from hub.identity.service_keys import MAX_NAME, ServiceKeys
 from hub.model import Principal
-from hub.transports.credentials import PrincipalDependency, address, administrator
+from hub.transports.credentials import PrincipalDependency, address, administrator, realm
 from hub.transports.problem import UNAUTHORIZED, responses
 
 _Id = Annotated[str, Path(max_length=128)]
@@ -69,7 +70,7 @@ class KeyBody(BaseModel):
         """The key in this row."""
         return cls(
             id=key.id,
-            service=key.account_id,
+            service=tenancy.local(key.account_id),
             name=key.name,
             scope=ScopeBody(subscribe=_patterns(key.subscribe), publish=_patterns(key.publish), admin=key.admin),
             created=key.created_at,
@@ -99,8 +100,8 @@ def router(keys: ServiceKeys, principal: PrincipalDependency) -> APIRouter:
     """The routes; ``principal`` is a dependency that finds the caller."""
     caller = Depends(administrator(principal))
 
-    async def find(request: Request, who: Principal = caller) -> ServiceKeys:
-        return keys.by(Actor.of(who, address(request)))
+    async def find(request: Request, who: Principal = caller, tenant: str = Depends(realm(principal))) -> ServiceKeys:
+        return keys.within(tenant).by(Actor.of(who, address(request)))
 
     theirs = Depends(find)
     routes = APIRouter(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy import JSON, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hub.database.base import BIG, Base, Words
@@ -17,11 +17,17 @@ Changed = Literal["account", "session", "token", "keys", "outsider"]
 
 
 class Account(Base):
-    """A user or a service. One table, so that an id never names both: sockets are found by it."""
+    """A user or a service. One table, so that an id never names both: sockets are found by it.
+
+    Ids of accounts, here and wherever one is referred to, are in full; so are those of sessions (see ``hub.tenancy``).
+    """
 
     __tablename__ = "accounts"
+    __table_args__ = (Index("accounts_by_tenant", "tenant", "kind", "id"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    """The one in the id, so that a tenant's accounts are found."""
     kind: Mapped[Kind] = mapped_column(Words)
     name: Mapped[str]
     secret_hash: Mapped[str] = mapped_column(default="")

@@ -1,6 +1,7 @@
 """What an account may do, as its tokens say it: its grants and topics, checked when they are given. Pure.
 
-In what is given, ``{sub}`` stands for the account's id. Knows models, policy, the model and errors.
+In what is given, ``{sub}`` stands for the account's local id; patterns and topics are local names. Knows models,
+policy, tenancy, the model and errors.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from hub import tenancy
 from hub.errors import HubError
 from hub.identity.models import Account
 from hub.model import Grants, Topic, topic
@@ -19,15 +21,17 @@ MAX_BYTES = 2000
 
 def grants_of(account: Account) -> Grants:
     """An account's grants for a token: ``{sub}`` replaced by its id."""
+    name = tenancy.local(account.id)
     return Grants(
-        tuple(expand(pattern, account.id) for pattern in account.subscribe),
-        tuple(expand(pattern, account.id) for pattern in account.publish),
+        tuple(expand(pattern, name) for pattern in account.subscribe),
+        tuple(expand(pattern, name) for pattern in account.publish),
     )
 
 
 def topics_of(account: Account) -> tuple[Topic, ...]:
-    """The topics an account's token subscribes by itself: ``{sub}`` replaced by its id."""
-    return tuple(Topic(expand(name, account.id)) for name in account.topics)
+    """The topics an account's token subscribes by itself, in full: ``{sub}`` replaced by its id."""
+    tenant, own = tenancy.split(account.id)
+    return tuple(Topic(tenancy.join(tenant, expand(name, own))) for name in account.topics)
 
 
 def checked(account_id: str, grants: Grants | None, topics: tuple[str, ...] | None) -> dict[str, object]:
@@ -35,16 +39,17 @@ def checked(account_id: str, grants: Grants | None, topics: tuple[str, ...] | No
 
     Raises ``topic_invalid`` and ``request_invalid``.
     """
+    own = tenancy.local(account_id)
     rights: dict[str, object] = {}
     refuse_too_many(grants or Grants(), topics or ())
     if grants is not None:
         for pattern in grants.subscribe + grants.publish:
-            check_pattern(expand(pattern, account_id))
+            check_pattern(expand(pattern, own))
         rights["subscribe"] = list(dict.fromkeys(grants.subscribe))
         rights["publish"] = list(dict.fromkeys(grants.publish))
     if topics is not None:
         for name in topics:
-            topic(expand(name, account_id))
+            topic(expand(name, own))
         rights["topics"] = list(dict.fromkeys(topics))
     return rights
 

@@ -41,14 +41,14 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
     @routes.post(
         "/v1/auth/login",
         summary="Log in with a name and a password",
-        description="As JSON, or as an OAuth2 password form. Begins a session.",
+        description="As JSON, or as an OAuth2 password form. Begins a session. Users of a tenant say which (`tenant`).",
         responses=responses("credentials_invalid", "user_disabled", *_BODY_PROBLEMS),
         openapi_extra=request_body(LoginBody, JSON, FORM),
     )
     async def login(request: Request, response: Response) -> TokenBody:
         body = await read(request, LoginBody, JSON, FORM)
         try:
-            tokens = await identity.login(body.username, body.password, address(request))
+            tokens = await identity.login(body.username, body.password, address(request), tenant=body.tenant)
         except HubError as refusal:
             if refusal.code != "too_many_attempts":  # Said once, not each time.
                 # Quoted and cut: it may hold anything, a password typed into the wrong field among it.

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hub import tenancy
 from hub.identity.accounts import Update
 from hub.identity.models import Account
 from hub.identity.passwords import MAX_LENGTH, MIN_LENGTH
@@ -35,6 +36,9 @@ class LoginBody(_Form):
 
     username: _Name
     password: str = Field(max_length=MAX_LENGTH, json_schema_extra={"format": "password"})
+    tenant: str = Field(
+        "", max_length=tenancy.MAX, pattern="^[a-z0-9-]*$", description="Whose user it is; empty: without a tenant."
+    )
     grant_type: Literal["password"] = "password"
 
 
@@ -90,6 +94,7 @@ class MeBody(BaseModel):
     """Who a token or an API key speaks for, and what they may do."""
 
     subject: str
+    tenant: str | None = Field(description="Whose they are; null: without a tenant.")
     kind: Literal["user", "service"]
     admin: bool
     topics: list[str] = Field(description="What a connection is subscribed to without asking.")
@@ -104,15 +109,16 @@ class MeBody(BaseModel):
         """What the principal's token says."""
         assert isinstance(principal, Verified)
         return cls(
-            subject=principal.subject,
+            subject=principal.name,
+            tenant=principal.tenant or None,
             kind=principal.kind,
             admin=principal.admin,
-            topics=list(automatic_topics(principal)),
+            topics=[tenancy.local(name) for name in automatic_topics(principal)],
             grants=GrantsBody(subscribe=principal.grants.subscribe, publish=principal.grants.publish),
             expires=principal.expires,
             credential="key" if principal.is_key else "token",
-            id=principal.service_key if principal.is_key else principal.token_id,
-            session=principal.session,
+            id=principal.service_key if principal.is_key else tenancy.local(principal.token_id),
+            session=tenancy.local(principal.session),
         )
 
 
@@ -223,7 +229,7 @@ class UserChanges(_AccountChanges):
 
 def _common(account: Account) -> dict[str, Any]:
     return {
-        "id": account.id,
+        "id": tenancy.local(account.id),
         "disabled": account.disabled,
         # As granted, so that what is read here can be sent back.
         "grants": GrantsBody(subscribe=tuple(account.subscribe), publish=tuple(account.publish)),

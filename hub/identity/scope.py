@@ -1,7 +1,7 @@
 """What a key may do of what its service may: never more, whatever either of them is given. Pure.
 
 Two patterns have at most one pattern in common, so a scope cuts grants exactly: what is left matches a topic if and
-only if both the service's grants and the key's scope do. Knows policy and the model.
+only if both the service's grants and the key's scope do. Knows policy, tenancy and the model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hub import policy
+from hub import policy, tenancy
 from hub.model import Grants, Topic
 
 
@@ -29,7 +29,9 @@ class Scope:
         """Of the topics that the service's tokens subscribe by themselves, those that the key may read."""
         allowed = self.subscribe
         return tuple(
-            name for name in topics if allowed is None or any(policy.matches(pattern, name) for pattern in allowed)
+            name
+            for name in topics
+            if allowed is None or any(policy.matches(pattern, tenancy.local(name)) for pattern in allowed)
         )
 
     def beyond(self, grants: Grants) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 
 from sqlalchemy import select
 
+from hub import tenancy
 from hub.database.store import Store
 from hub.errors import HubError, NotYet
 from hub.identity import api_keys, sessions
@@ -254,25 +255,27 @@ class Identity:
             self._revocations.check(principal)
         return self._keys.review(principal)
 
-    async def login(self, username: str, password: str, address: str = "") -> UserTokens:
-        """Begin a session. ``address`` is the client's.
+    async def login(self, username: str, password: str, address: str = "", *, tenant: str = "") -> UserTokens:
+        """Begin a session of a user of a tenant. ``address`` is the client's.
 
         Raises ``credentials_invalid``, no sooner for an unknown name than for a wrong password; ``user_disabled``,
         only if the password is right; ``too_many_attempts`` and ``overloaded``.
         """
-        with self._logins.of(f"user:{username}", address):
-            return await self._login(username, password, address)
+        # What is no name, such as one in full, is nobody's, and no sooner found out than an unknown one.
+        user = tenancy.join(tenant, username) if is_subject(username) else ""
+        with self._logins.of(tenancy.join(tenant, f"user:{username}"), address):
+            return await self._login(user, password, address)
 
-    async def _login(self, username: str, password: str, address: str) -> UserTokens:
+    async def _login(self, user: str, password: str, address: str) -> UserTokens:
         async with self._store.read() as db:
-            found = await db.get(Account, username)
+            found = await db.get(Account, user)
         hashed = found.secret_hash if found is not None and found.kind == "user" else None
         if not await self._passwords.verify(hashed, password) or hashed is None:
             raise HubError("credentials_invalid")
         fresh = await self._passwords.hash(password) if self._passwords.is_outdated(hashed) else hashed
         now = self._clock()
         async with self._store.write() as db:
-            account = await db.get_one(Account, username)
+            account = await db.get_one(Account, user)
             if account.disabled:
                 raise HubError("user_disabled")
             # The password may have been changed while the old one was being verified.
@@ -282,7 +285,7 @@ class Identity:
             session, refresh_token = await sessions.begin(db, account, now=now, ttl=self._settings.refresh_ttl)
             access = self._mint(account, session.id)
             session.access_expires_at = access.expires_at
-            await append(db, Record(Actor(f"user:{account.id}", session.id, address), "login"), now=now)
+            await append(db, Record(Actor(tenancy.of_kind("user", account.id), session.id, address), "login"), now=now)
         return self._user_tokens(access, refresh_token, now)
 
     async def refresh(self, refresh_token: str, address: str = "") -> UserTokens:
@@ -292,7 +295,7 @@ class Identity:
         """
         with self._refreshes.of(sessions.family_of(refresh_token), address):
             account, tokens = await self._refresh(refresh_token, address)
-        self._logins.know(f"user:{account.id}", address)
+        self._logins.know(tenancy.of_kind("user", account.id), address)
         return tokens
 
     async def _refresh(self, refresh_token: str, address: str) -> tuple[Account, UserTokens]:
@@ -330,7 +333,9 @@ class Identity:
         Raises ``credentials_invalid``, ``user_disabled`` and ``too_many_attempts``.
         """
         now = self._clock()
-        with self._secrets.of(f"service:{service_id}", address):
+        # Whose service it is, its key says: an id of a tenant's needs no tenant beside it.
+        tenant = self._keys.tenant_of(secret)
+        with self._secrets.of(tenancy.join(tenant, f"service:{service_id}"), address):
             key, access = await exchange(self._store, _started(self._tokens), service_id, secret, now=now)
         if key.service_key not in self._keys:  # Made a moment ago, by another process.
             await self._feed.catch_up()

@@ -2,8 +2,8 @@
 
 Promises: a key never does more than its service may, also if that may less later; what is revoked is refused within
 ``revocation_poll`` seconds by every process, at once by the one that does it, and its connections are closed. Each
-change is in the audit log, in the same transaction. Knows store, models, accounts, rights, api_keys, scope,
-audit and errors.
+change is in the audit log, in the same transaction. Services are named by their local ids, within one tenant. Knows
+store, models, accounts, rights, api_keys, scope, audit, tenancy and errors.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hub import tenancy
 from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import api_keys
-from hub.identity.accounts import change_of, find
+from hub.identity.accounts import change_of, find, in_full
 from hub.identity.audit import HUB, Actor, Record, append
 from hub.identity.models import Account, ServiceKey
 from hub.identity.passwords import digest_matches
@@ -38,7 +39,7 @@ _EXPIRED_KEPT = 30 * 86400.0
 
 
 class ServiceKeys:
-    """The keys of all services. ``changed`` is awaited after a change is committed that others must learn."""
+    """The keys of one tenant's services. ``changed`` is awaited after a change is committed that others must learn."""
 
     def __init__(
         self, store: Store, *, clock: Callable[[], float] = time, changed: Callable[[], Awaitable[None]] | None = None
@@ -47,6 +48,13 @@ class ServiceKeys:
         self._clock = clock
         self._on_changed = changed
         self._actor = HUB
+        self._tenant = tenancy.DEFAULT
+
+    def within(self, tenant: str) -> ServiceKeys:
+        """Those of another tenant."""
+        theirs = copy(self)
+        theirs._tenant = tenant
+        return theirs
 
     def by(self, actor: Actor) -> ServiceKeys:
         """The same, done by somebody: the audit log names them."""
@@ -62,9 +70,10 @@ class ServiceKeys:
         ``expires_at`` is in Unix seconds. Raises ``not_found``, ``topic_invalid``, and ``request_invalid`` if the scope
         goes beyond what the service may.
         """
+        service = in_full("service", service_id, self._tenant)
         scope = _expanded(scope or Scope(), service_id)
         async with self._store.write() as db:
-            account = await find(db, "service", service_id)
+            account = await find(db, "service", service)
             _refuse_beyond(account, scope)
             key, text = await self._add(db, account, name, scope, expires_at)
             await self._tell(db, "create", key, _described(key))
@@ -73,16 +82,18 @@ class ServiceKeys:
 
     async def of(self, service_id: str) -> Sequence[ServiceKey]:
         """The keys of a service, the oldest first; raises ``not_found``."""
+        service = in_full("service", service_id, self._tenant)
         async with self._store.read() as db:
-            await find(db, "service", service_id)
-            mine = ServiceKey.account_id == service_id
+            await find(db, "service", service)
+            mine = ServiceKey.account_id == service
             return (await db.scalars(select(ServiceKey).where(mine).order_by(ServiceKey.created_at))).all()
 
     async def all(self) -> Sequence[ServiceKey]:
-        """The keys of all services, by service."""
+        """The keys of all the tenant's services, by service."""
         by = (ServiceKey.account_id, ServiceKey.created_at)
+        mine = select(ServiceKey).join(Account).where(Account.tenant == self._tenant)
         async with self._store.read() as db:
-            return (await db.scalars(select(ServiceKey).order_by(*by))).all()
+            return (await db.scalars(mine.order_by(*by))).all()
 
     async def rotate(
         self, key_id: str, *, service_id: str | None = None, overlap: float | None = None
@@ -94,7 +105,7 @@ class ServiceKeys:
         """
         now = self._clock()
         async with self._store.write() as db:
-            old = await _find_key(db, key_id, service_id)
+            old = await self._find(db, key_id, service_id)
             account = await find(db, "service", old.account_id)
             life = None if old.expires_at is None else max(old.expires_at - old.created_at, 1.0)
             until = None if life is None else now + life
@@ -111,22 +122,25 @@ class ServiceKeys:
         Raises ``not_found`` (also if it is not a key of ``service_id``, where that is given).
         """
         async with self._store.write() as db:
-            key = await _find_key(db, key_id, service_id)
+            key = await self._find(db, key_id, service_id)
             await db.delete(key)
             db.add(change_of(key.account_id, self._clock()))
             await self._tell(db, "revoke", key)
         await self._changed()
         return key
 
-    async def revoke_text(self, text: str) -> ServiceKey:
-        """End the key that this is; for whoever found it. Raises ``token_malformed`` and ``key_unknown``."""
+    async def find_text(self, text: str) -> ServiceKey:
+        """The key that this is, of whatever tenant; for whoever found it.
+
+        Raises ``token_malformed`` and ``key_unknown``.
+        """
         key_id = api_keys.id_of(text)
         async with self._store.read() as db:
             key = await db.get(ServiceKey, key_id)
         # Somebody who has only the id has nothing that could leak further; to end it by that, they say so.
         if key is None or not digest_matches(key.secret_hash, text):
             raise HubError("key_unknown")
-        return await self.revoke(key_id)
+        return key
 
     async def _add(
         self, db: AsyncSession, account: Account, name: str, scope: Scope, expires_at: float | None
@@ -136,30 +150,31 @@ class ServiceKeys:
             raise HubError("request_invalid", f"A key's name has at most {MAX_NAME} characters that can be printed.")
         if expires_at is not None and expires_at <= now:
             raise HubError("request_invalid", "A key cannot end before it begins.")
-        mine = ServiceKey.account_id == account.id
+        mine, service = ServiceKey.account_id == account.id, tenancy.local(account.id)
         await db.execute(delete(ServiceKey).where(mine, ServiceKey.expires_at < now - _EXPIRED_KEPT))
         if (await db.scalar(select(func.count()).where(mine)) or 0) >= MAX_KEYS:
-            raise HubError("request_invalid", f"{account.id!r} has {MAX_KEYS} keys; revoke those that nobody uses.")
+            raise HubError("request_invalid", f"{service!r} has {MAX_KEYS} keys; revoke those that nobody uses.")
         key, text = api_keys.make(account.id, name=name, scope=scope, created_at=now, expires_at=expires_at)
         db.add(key)
         db.add(change_of(account.id, now))
         return key, text
 
+    async def _find(self, db: AsyncSession, key_id: str, service_id: str | None) -> ServiceKey:
+        key = await db.get(ServiceKey, key_id)
+        tenant, name = ("", "") if key is None else tenancy.split(key.account_id)
+        if key is None or tenant != self._tenant or service_id not in (None, name):
+            raise HubError("not_found", f"There is no API key {key_id[:60]!r}.")
+        return key
+
     async def _tell(self, db: AsyncSession, what: str, key: ServiceKey, details: dict[str, Any] | None = None) -> None:
         told = {"key": key.id, **(details or {})}
-        record = Record(self._actor, f"key.{what}", f"service:{key.account_id}", details=told)
+        service = tenancy.of_kind("service", key.account_id)
+        record = Record(self._actor, f"key.{what}", service, details=told)
         await append(db, record, now=self._clock())
 
     async def _changed(self) -> None:
         if self._on_changed is not None:
             await self._on_changed()
-
-
-async def _find_key(db: AsyncSession, key_id: str, service_id: str | None) -> ServiceKey:
-    key = await db.get(ServiceKey, key_id)
-    if key is None or service_id not in (None, key.account_id):
-        raise HubError("not_found", f"There is no API key {key_id[:60]!r}.")
-    return key
 
 
 def _expanded(scope: Scope, service_id: str) -> Scope:
@@ -175,12 +190,13 @@ def _expanded(scope: Scope, service_id: str) -> Scope:
 
 
 def _refuse_beyond(account: Account, scope: Scope) -> None:
+    name = tenancy.local(account.id)
     beyond = scope.beyond(grants_of(account))
     if beyond is not None:
         action, pattern = beyond
-        raise HubError("request_invalid", f"{account.id!r} itself may not {action} {pattern!r}, so no key of its may.")
+        raise HubError("request_invalid", f"{name!r} itself may not {action} {pattern!r}, so no key of its may.")
     if scope.admin and not account.admin:
-        raise HubError("request_invalid", f"{account.id!r} itself is no administrator, so no key of its is.")
+        raise HubError("request_invalid", f"{name!r} itself is no administrator, so no key of its is.")
 
 
 def _described(key: ServiceKey) -> dict[str, Any]:

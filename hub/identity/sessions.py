@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hub import tenancy
 from hub.errors import HubError
 from hub.identity.audit import Record, anonymous, append
 from hub.identity.models import Account, Change, LoginSession, RefreshToken
@@ -49,7 +50,7 @@ async def begin(db: AsyncSession, account: Account, *, now: float, ttl: float) -
     """A new session of the account, and its first refresh token."""
     family = random_secret("", 16)
     session = LoginSession(
-        id=random_secret("", 12),
+        id=tenancy.join(tenancy.tenant_of(account.id), random_secret("", 12)),
         account_id=account.id,
         family_hash=digest(family),
         generation=0,
@@ -97,7 +98,7 @@ async def end_reused(db: AsyncSession, refresh_token: str, *, now: float, addres
         return  # Somebody else ended it.
     _log.warning("A spent refresh token of %s was used again: the session is ended", session.account_id)
     # In the log even if it is the account's own browser: it may be a thief's.
-    target, details = f"user:{session.account_id}", {"session": session.id}
+    target, details = tenancy.of_kind("user", session.account_id), {"session": session.id}
     await append(db, Record(anonymous(address), "refresh", target, "refresh_reused", details), now=now)
     await end(db, session.id, session.account_id, "token_revoked", until=session.access_expires_at)
 

@@ -7,10 +7,11 @@ from typing import Literal
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hub import tenancy
 from hub.identity.audit import Actor
 from hub.identity.endings import Ended, Endings
 from hub.model import Principal
-from hub.transports.credentials import PrincipalDependency, address, administrator
+from hub.transports.credentials import PrincipalDependency, address, administrator, realm
 from hub.transports.problem import UNAUTHORIZED, responses
 
 
@@ -49,7 +50,8 @@ class RevokedBody(BaseModel):
     @classmethod
     def of(cls, ended: Ended) -> RevokedBody:
         """The same as JSON."""
-        return cls(kind=ended.kind, id=ended.id, subject=ended.subject, until=ended.until)
+        subject = None if ended.subject is None else tenancy.local(ended.subject)
+        return cls(kind=ended.kind, id=tenancy.local(ended.id), subject=subject, until=ended.until)
 
 
 def router(endings: Endings, principal: PrincipalDependency) -> APIRouter:
@@ -67,8 +69,10 @@ def router(endings: Endings, principal: PrincipalDependency) -> APIRouter:
         ),
         responses=responses(*UNAUTHORIZED, "forbidden", "request_invalid", "database_unavailable"),
     )
-    async def revoke(body: RevokeBody, request: Request, who: Principal = caller) -> RevokedBody:
-        theirs = endings.by(Actor.of(who, address(request)))
+    async def revoke(
+        body: RevokeBody, request: Request, who: Principal = caller, tenant: str = Depends(realm(principal))
+    ) -> RevokedBody:
+        theirs = endings.within(tenant).by(Actor.of(who, address(request)))
         if body.token is not None:
             return RevokedBody.of(await theirs.token(body.token))
         if body.jti is not None:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from jwt import PyJWS
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hub import tenancy
 from hub.errors import HubError
 from hub.identity.jws import Unverified
 from hub.identity.keyring import Keyring
@@ -46,6 +47,7 @@ class _Claims(Times):
     iss: str
     aud: str | list[str]
     sub: str
+    tenant: str = Field("", max_length=tenancy.MAX)
     jti: str = Field(min_length=1, max_length=256)
     kind: Literal["user", "service"] = "user"
     sid: str = Field("", max_length=256)
@@ -91,10 +93,11 @@ class Tokens:
         service_key: str = "",
         until: float = math.inf,
     ) -> Access:
-        """A token for an account. It lives at least ``ttl`` seconds and less than one more: times are whole seconds.
+        """A token for an account; ``subject``, ``session`` and ``topics`` are in full.
 
-        ``version`` is the account's; None: it may have none here. ``service_key`` is the API key it is got with; it
-        ends with that, and at ``until`` (Unix seconds) at the latest.
+        It lives at least ``ttl`` seconds and less than one more: times are whole seconds. ``version`` is the account's;
+        None: it may have none here. ``service_key`` is the API key it is got with; it ends with that, and at ``until``
+        (Unix seconds) at the latest.
         """
         now = self._clock()
         grants = grants or Grants()
@@ -102,9 +105,9 @@ class Tokens:
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": self._audience,
-            "sub": subject,
+            "sub": tenancy.local(subject),
             "kind": kind,
-            "sid": session,
+            "sid": tenancy.local(session),
             "jti": secrets.token_urlsafe(12),
             "ver": version,
             "iat": int(now),
@@ -112,8 +115,10 @@ class Tokens:
             "exp": expires_at,
             "admin": admin,
             "grants": {"subscribe": grants.subscribe, "publish": grants.publish},
-            "topics": topics,
+            "topics": [tenancy.local(name) for name in topics],
         }
+        if tenant := tenancy.tenant_of(subject):
+            claims["tenant"] = tenant
         if service_key:
             claims["key"] = service_key
         payload = json.dumps(claims, separators=(",", ":")).encode()
@@ -159,21 +164,22 @@ def _verified(claims: _Claims, key_id: str) -> Verified:
             tuple(check_pattern(pattern) for pattern in claims.grants.subscribe),
             tuple(check_pattern(pattern) for pattern in claims.grants.publish),
         )
-        topics = tuple(topic(name) for name in claims.topics)
+        tenant = tenancy.check(claims.tenant) if claims.tenant else tenancy.DEFAULT
+        topics = tuple(topic(name, tenant) for name in claims.topics)
     except HubError as error:
         raise HubError("token_claims", error.detail) from None
     return Verified(
-        subject=claims.sub,
+        subject=tenancy.join(tenant, claims.sub),
         kind=claims.kind,
         # A token that came from no login is a session of its own.
-        session=claims.sid or claims.jti,
+        session=tenancy.join(tenant, claims.sid or claims.jti),
         expires_at=claims.exp,
         admin=claims.admin,
         grants=grants,
         topics=topics,
         version=claims.ver,
         issued_at=claims.iat,
-        token_id=claims.jti,
+        token_id=tenancy.join(tenant, claims.jti),
         key_id=key_id,
         service_key=claims.key,
     )

@@ -142,7 +142,9 @@ async def fill(settings: Settings) -> None:
         async with database.writing.begin() as connection:
             await connection.execute(
                 text(
-                    "INSERT INTO accounts VALUES ('alice', 'user', 'alice', '', true, false, '[]', '[]', '[]', 0, 0, 0)"
+                    "INSERT INTO accounts (id, kind, name, secret_hash, admin, disabled, subscribe, publish, topics, "
+                    "version, revoked_at, created_at) "
+                    "VALUES ('alice', 'user', 'alice', '', true, false, '[]', '[]', '[]', 0, 0, 0)"
                 )
             )
             await connection.execute(text("INSERT INTO sessions VALUES ('s', 'alice', 'f', 0, 0, 0, 1, 1)"))

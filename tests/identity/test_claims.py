@@ -15,7 +15,7 @@ from hub.identity.claims import Meaning, fits, look_up
 from hub.identity.jws import Unverified
 from hub.identity.times import Times
 from hub.identity.verified import Verified
-from hub.issuer_settings import IssuerSettings
+from hub.issuer_settings import IssuerSettings, Mark
 from hub.model import Grants
 
 NOW = int(time.time())
@@ -26,7 +26,7 @@ def issuer(**settings: Any) -> IssuerSettings:
     return IssuerSettings(**values)
 
 
-def read(claims: dict[str, Any], /, *, reserved: tuple[str, ...] = (), **settings: Any) -> Verified:
+def read(claims: dict[str, Any], /, *, reserved: tuple[Mark, ...] = (), **settings: Any) -> Verified:
     said = {"sub": "alice", "aud": "hub"} | claims
     token = Unverified("t.o.k", "RS256", None, "at+jwt", json.dumps(said).encode(), said)
     meaning = Meaning(issuer(**settings), reserved)
@@ -77,12 +77,41 @@ def test_the_prefix_is_a_choice() -> None:
 
 
 def test_no_issuer_names_another_ones_users() -> None:
-    reserved = ("id|", "team|", "team|x-")
+    reserved = (("", "id|"), ("", "team|"), (None, "team|x-"))
     assert refused({"sub": "id|root"}, user_prefix="", reserved=reserved).code == "token_claims"
     assert refused({"sub": "x-root"}, name="team", reserved=reserved).code == "token_claims"
     assert read({"sub": "x-root"}, user_prefix="team|x-", reserved=reserved).subject == "team|x-x-root"
     assert read({"sub": "root"}, user_prefix="", reserved=reserved).subject == "root"
     assert read({"sub": "root"}, reserved=reserved).subject == "id|root"
+
+
+def test_an_issuer_is_of_a_tenant() -> None:
+    found = read({"sid": "s", "jti": "j"}, tenant="acme", claims={"topics": "t"}, user_prefix="")
+    assert (found.subject, found.session, found.token_id) == ("acme#alice", "acme#id|s", "acme#id|j")
+    nameless = read({}, tenant="acme")
+    assert (nameless.subject, nameless.session.startswith("acme#id|")) == ("acme#id|alice", True)
+    topics = read({"t": ["news"]}, tenant="acme", claims={"topics": "t"}, rules=[{"topics": ["room:{sub}"]}]).topics
+    assert topics == ("acme#room:id|alice", "acme#news")
+
+
+def test_a_claim_says_whose_tenants_user_it_is() -> None:
+    names = {"tenant": "org_id"}
+    assert read({"org_id": "acme"}, claims=names).subject == "acme#id|alice"
+    assert read({"org_id": "globex"}, claims=names, user_prefix="").subject == "globex#alice"
+    assert read({"org_id": "globex"}, claims=names, tenant="acme").tenant == "globex"
+    assert read({}, claims=names, tenant="acme").tenant == "acme"
+    # Nobody becomes the default tenant's, whose administrators are the operators, by saying nothing, or nonsense.
+    for claims in ({}, {"org_id": ""}, {"org_id": 7}, {"org_id": "a#b"}, {"org_id": ["acme"]}, {"org_id": "Acme"}):
+        assert refused(claims, claims=names).code == "token_claims"
+    assert refused({"org_id": ""}, claims=names, tenant="acme").code == "token_claims"
+
+
+def test_ids_of_other_issuers_are_reserved_in_their_tenant_only() -> None:
+    reserved = (("acme", "team|"),)
+    assert refused({"sub": "team|x"}, user_prefix="", tenant="acme", reserved=reserved).code == "token_claims"
+    assert read({"sub": "team|x"}, user_prefix="", tenant="globex", reserved=reserved).subject == "globex#team|x"
+    anywhere: tuple[Mark, ...] = ((None, "team|"),)
+    assert refused({"sub": "team|x"}, user_prefix="", tenant="globex", reserved=anywhere).code == "token_claims"
 
 
 def test_logins_are_kept_apart_from_those_of_others() -> None:

@@ -1,0 +1,1 @@
+"""Tenants: a foreign tenant's token, at every route and with every frame."""
