@@ -148,6 +148,11 @@ def plain_get(names: Names) -> Iterator[Call]:
     yield Call("GET", "/v1/ws", {"topics": names.topic})
 
 
+@plan("GET /v1/overview")
+def overview(names: Names) -> Iterator[Call]:
+    yield Call("GET", "/v1/overview", {"tenant": names.tenant})
+
+
 @plan("GET /metrics")
 def metrics(names: Names) -> Iterator[Call]:
     yield Call("GET", "/metrics", {"tenant": names.tenant})

@@ -84,9 +84,10 @@ def walk(world: World, caller: Caller, plans: dict[str, Any]) -> None:
                 assert status.startswith("403"), where
 
 
-def test_metrics_are_the_operators(world: World) -> None:
+@pytest.mark.parametrize("path", ["/metrics", "/v1/overview"])
+def test_what_counts_over_all_tenants_is_the_operators(world: World, path: str) -> None:
     for caller in world.callers:
-        assert world.hub.http.get("/metrics", headers=caller.headers).status_code == 403, caller.name
+        assert world.hub.http.get(path, headers=caller.headers).status_code == 403, caller.name
 
 
 def takes_tenant(route: str) -> bool:
