@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -166,9 +167,9 @@ def enlist(cluster: Cluster, seed: int) -> tuple[list[Publisher], list[Reader]]:
 
 
 def until_ready(hub: HubProcess) -> None:
-    """It says that it works again, by itself."""
-    with httpx.Client(transport=httpx.HTTPTransport(retries=0), timeout=10, trust_env=False) as http:
-        for _ in range(60):
-            if http.get(f"{hub.url}/readyz").status_code == 200:
-                return
-    raise AssertionError(f"not ready:\n{hub.log()[-2000:]}")
+    """It says that it works again, by itself: once a leader is elected, which takes ten seconds and more."""
+    deadline = time.monotonic() + 60
+    with httpx.Client(base_url=hub.url, timeout=10, trust_env=False) as http:
+        while (answer := http.get("/readyz")).status_code != 200:
+            assert time.monotonic() < deadline, f"{answer.text}\n{hub.log()[-2000:]}"
+            time.sleep(0.2)
