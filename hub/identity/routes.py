@@ -5,7 +5,6 @@ The composition root gives the dependency that finds the caller of a request.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -28,8 +27,6 @@ from hub.model import Principal
 from hub.transports.credentials import PrincipalDependency, address, from_headers, only_token
 from hub.transports.problem import UNAUTHORIZED, responses
 
-log = logging.getLogger(__name__)
-
 _BODY_PROBLEMS = ("request_invalid", "request_too_large", "too_many_attempts", "overloaded", "database_unavailable")
 
 
@@ -47,13 +44,7 @@ def router(identity: Identity, principal: PrincipalDependency) -> APIRouter:
     )
     async def login(request: Request, response: Response) -> TokenBody:
         body = await read(request, LoginBody, JSON, FORM)
-        try:
-            tokens = await identity.login(body.username, body.password, address(request), tenant=body.tenant)
-        except HubError as refusal:
-            if refusal.code != "too_many_attempts":  # Said once, not each time.
-                # Quoted and cut: it may hold anything, a password typed into the wrong field among it.
-                log.warning("login of %.40r from %s refused: %s", body.username, address(request), refusal.code)
-            raise
+        tokens = await identity.login(body.username, body.password, address(request), tenant=body.tenant)
         return _user_tokens(response, tokens)
 
     @routes.post(

@@ -7,6 +7,7 @@ Messaging never imports this: it is handed a ``Principal`` and an expiry.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,8 @@ from hub.model import Grants, Principal, Topic, is_subject
 from hub.policy import check_pattern
 from hub.settings import Settings, SettingsError
 from hub.transports.credentials import admit
+
+log = logging.getLogger(__name__)
 
 _Part = TypeVar("_Part")
 
@@ -269,6 +272,15 @@ class Identity:
     async def _login(self, user: str, password: str, address: str) -> UserTokens:
         async with self._store.read() as db:
             found = await db.get(Account, user)
+        try:
+            return await self._begin_session(found, user, password, address)
+        except HubError as refusal:
+            # Somebody's name, or none: what is nobody's may be a password, typed into the wrong field.
+            name = "an unknown name" if found is None else repr(found.id)
+            log.warning("login of %s from %s refused: %s", name, address or "somewhere", refusal.code)
+            raise
+
+    async def _begin_session(self, found: Account | None, user: str, password: str, address: str) -> UserTokens:
         hashed = found.secret_hash if found is not None and found.kind == "user" else None
         if not await self._passwords.verify(hashed, password) or hashed is None:
             raise HubError("credentials_invalid")

@@ -18,7 +18,7 @@ from hub.transports.problem import UNAUTHORIZED, responses
 
 _CODES = (*UNAUTHORIZED, "forbidden", "request_invalid", "cursor_invalid", "database_unavailable", "log_unavailable",
           "overloaded")  # fmt: skip
-_MARK_CODES = (*_CODES, "rate_limited")
+_MARK_CODES = (*_CODES, "rate_limited", "request_too_large")
 _Id = Annotated[str, Field(min_length=1, max_length=128)]
 _Place = Annotated[str, Field(max_length=64, description="A cursor: everything up to it, itself included.")]
 
