@@ -63,7 +63,7 @@ def extract(path: Path, target: Path | None, progress: Progress) -> Manifest:
 
     Raises ``BackupError`` if the archive is not whole, ``OSError`` if the parts cannot be written.
     """
-    with _opened(path) as tar:
+    with _opened(path, whole=True) as tar:
         manifest = _manifest(tar)
         done = 0
         for part in manifest.parts:
@@ -156,8 +156,11 @@ def _compressing(path: Path, file: BinaryIO) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tarfile.TarFile]:
-    """The archive, whatever its name says of its compression; what is wrong with it is a sentence."""
+def _opened(path: Path, *, whole: bool = False) -> Iterator[tarfile.TarFile]:
+    """The archive, whatever its name says of its compression; what is wrong with it is a sentence.
+
+    ``whole``: then it is read to its end, where gzip has its checksum.
+    """
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
@@ -165,6 +168,8 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
             source = gzip.GzipFile(fileobj=file) if packed else file
             with tarfile.open(fileobj=source, mode="r|") as tar:
                 yield tar
+            while whole and source.read(_PIECE):
+                pass
     except FileNotFoundError:
         raise BackupError(f"There is no file {path}.") from None
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:

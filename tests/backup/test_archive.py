@@ -80,8 +80,8 @@ def test_an_archive_that_is_cut_short_is_refused(
 ) -> None:
     path = written(tmp_path_factory.mktemp("cut"), name)
     whole = path.read_bytes()
-    # The two empty blocks and the padding at a tar's end say nothing; so does gzip's own length.
-    used = len(whole) - (8 if name.endswith("gz") else whole[::-1].find(whole.rstrip(b"\0")[-1:]))
+    # The two empty blocks and the padding at a tar's end say nothing; gzip's end has its checksum.
+    used = len(whole) if name.endswith("gz") else len(whole.rstrip(b"\0"))
     path.write_bytes(whole[: data.draw(st.integers(0, used - 1))])
     with pytest.raises(BackupError):
         archive.extract(path, None, quiet)
