@@ -31,7 +31,7 @@ js: clients/js/node_modules/.installed ## Check and test the browser client
 
 unit: $(VENV)/.test $(NODE_TESTS) ## The Python tests, with real processes, sockets and Chromium
 	@$(BIN)/python tests/install_chromium.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 autobahn: $(VENV)/.test $(VENV)/.autobahn ## The Autobahn fuzzing client against the hub's WebSocket classes (a minute; needs a Python 2.7)
 	$(BIN)/python -m tests.autobahn $(VENV)/autobahn/bin/python
