@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from tests.hub_process import HubProcess
+
 _T = TypeVar("_T")
 
 MEBIBYTE = 1 << 20
@@ -21,6 +23,14 @@ def resident(pid: int) -> int:
 def open_files(pid: int) -> int:
     """Open file descriptors."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def fill_caches(hub: HubProcess) -> None:
+    """Publish until the hub has grown to what it keeps anyway: caches of its databases, pages of the inbox's
+    projection, and what Python does not give back. What it grows from then on is kept for somebody."""
+    batch = [{"type": "n", "data": "x" * 4000, "to": {"topics": ["elsewhere"]}} for _ in range(100)]
+    for _ in range(40):
+        hub.call("POST", "/v1/events", json=batch)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 10) -> None:

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.hub_process import HubProcess
 
-from .gauges import MEBIBYTE, eventually, resident
+from .gauges import MEBIBYTE, eventually, fill_caches, resident
 from .raw import TEXT, RawSocket, frame
 from .stream import Stream
 
@@ -46,6 +46,7 @@ def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     hub = run(tmp_path_factory.mktemp("other"), request.param, **settings)
     try:
         hub.add_user("alice", subscribe=["orders:*", "news"], publish=["orders:*"])
+        fill_caches(hub)
         yield hub
         assert hub.stop() in (0, -signal.SIGTERM)  # uvicorn ends by the signal that it got.
         assert "Traceback" not in hub.log()

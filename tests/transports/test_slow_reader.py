@@ -13,7 +13,7 @@ import pytest
 
 from tests.hub_process import HubProcess
 
-from .gauges import MEBIBYTE, eventually, resident, wait_until
+from .gauges import MEBIBYTE, eventually, fill_caches, resident, wait_until
 from .raw import PING, TEXT, RawSocket, frame
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +35,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     )
     try:
         hub.start().add_user("alice", subscribe=["news", "chat:*"])
+        fill_caches(hub)
         yield hub
         assert "Traceback" not in hub.log()
     finally:

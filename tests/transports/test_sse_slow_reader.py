@@ -15,7 +15,7 @@ from hub.transports.sse_connection import EventStream
 from tests.hub_process import HubProcess
 
 from .conftest import well_behaved
-from .gauges import MEBIBYTE, eventually, resident, wait_until
+from .gauges import MEBIBYTE, eventually, fill_caches, resident, wait_until
 from .stream import Stream
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +27,7 @@ KERNEL = 4096
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     settings = {"stall_timeout": 1.5, "ping_interval": 5, "outbox_bytes": 65536, "recent_bytes": 65536}
     with well_behaved(tmp_path_factory.mktemp("slow"), **settings) as hub:
+        fill_caches(hub)
         yield hub
 
 
