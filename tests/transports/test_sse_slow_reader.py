@@ -25,7 +25,7 @@ KERNEL = 4096
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    settings = {"stall_timeout": 1.5, "ping_interval": 5, "outbox_bytes": 65536, "recent_bytes": 65536}
+    settings = {"stall_timeout": 1.5, "ping_interval": 60, "outbox_bytes": 65536, "recent_bytes": 65536}
     with well_behaved(tmp_path_factory.mktemp("slow"), **settings) as hub:
         fill_caches(hub)
         yield hub
