@@ -65,7 +65,7 @@ class JsonFormatter(logging.Formatter):
             "message": message,
         }
         if request := request_id.current.get():
-            line["request"] = request
+            line["request"] = redact(request)  # It is the caller's, and may be anything.
         if found := _CONNECTION.search(message):
             line["connection"] = found[0]
         if record.exc_info:

@@ -105,6 +105,12 @@ def test_no_secret_and_no_second_line_whatever_is_logged() -> None:
 
 
 def test_what_is_written_for_a_request_has_its_id() -> None:
+    token = request_id.current.set("hubk_abcdefgh12345678")
+    try:
+        for formatter in (JsonFormatter(), TextFormatter()):
+            assert "abcdefgh" not in formatter.format(record("x")), "a caller may say anything there"
+    finally:
+        request_id.current.reset(token)
     token = request_id.current.set("r-1")
     try:
         assert json.loads(JsonFormatter().format(record("x")))["request"] == "r-1"

@@ -100,6 +100,7 @@ def run(start_hub: Callable[..., HubProcess]) -> Run:
         revocation_poll=0.1,
         access_ttl=600,
     )
+    hub.environment["HUB_LOG_FORMAT"] = "json"
     hub.environment["PYTHONASYNCIODEBUG"] = "1"  # For the next start: the loop's own words, too.
     return Run(hub)
 
@@ -257,6 +258,7 @@ async def test_no_secret_of_a_run_is_in_what_comes_out(run: Run) -> None:
     audit = httpx.get(f"{hub.url}/v1/audit?limit=1000", headers=bearer(tokens["admin"]), trust_env=False)
     run.said.append(("the audit log", audit.raise_for_status().text))
     hub.kill()
+    del hub.environment["HUB_LOG_FORMAT"]
     hub.start()
     run.call("GET", "/v1/me", headers=bearer(tokens["admin"]))
     assert hub.stop() == 0
