@@ -20,7 +20,7 @@ from hub.inbox import routes as inbox_routes
 from hub.inbox.service import Inbox
 from hub.publication import Publication
 from hub.settings import Settings, load
-from hub.transports import cloudevents, http, pages, problem, sse, websocket
+from hub.transports import cloudevents, door, http, pages, problem, sse, websocket
 from hub.transports.address import ProxiedClient, Proxies
 from hub.transports.connection import Surroundings
 from hub.transports.credentials import bearer
@@ -172,6 +172,7 @@ class Application:
                 allow_origins=settings.allowed_origins,
                 allow_methods=["GET", "POST", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
+                expose_headers=door.EXPOSED,
             )
         app.add_middleware(ProxiedClient, proxies=self._proxies)
         app.add_middleware(RequestIds)

@@ -196,6 +196,8 @@ def test_only_allowed_origins_may_read_the_api(start_hub: Any) -> None:
         refused = hub.http.get("/v1/me", headers={"Origin": origin})
         assert refused.status_code == 401
         assert refused.headers.get("access-control-allow-origin") == allowed
+        if allowed:
+            assert refused.headers["access-control-expose-headers"] == "Retry-After, X-Request-ID"
         # Tokens, not cookies: a page never gets to use what the browser keeps for it.
         assert "access-control-allow-credentials" not in refused.headers
 

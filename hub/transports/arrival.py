@@ -55,7 +55,7 @@ class Arrival:
             self._direct.lobby.admit(self._handshake.address)
         except HubError as refusal:
             self._direct.around.hub.counters.refused += 1
-            self._host.refuse(refusal, self._direct.door.cors(self._handshake))
+            self._host.refuse(refusal, self._direct.door.headers(self._handshake))
         else:
             self._direct.lobby.wait(self._open)
 
@@ -119,13 +119,13 @@ class StreamArrival(Arrival):
 
     def _enter(self, caller: Principal | HubError) -> None:
         host, direct = self._host, self._direct
-        cors = direct.door.cors(self._handshake)
-        head = sse_connection.head([*host.server_state.default_headers, *cors]) + sse_connection.first_words()
+        more = direct.door.headers(self._handshake)
+        head = sse_connection.head([*host.server_state.default_headers, *more]) + sse_connection.first_words()
         stream = sse_connection.EventStream(host.transport, direct.around, head)
         try:
             session = direct.door.let_in(self._handshake, caller, stream)
         except HubError as refusal:
-            host.refuse(refusal, cors)
+            host.refuse(refusal, more)
             return
         host.hand_over()
         stream.begin(session, direct.dead_after)

@@ -24,6 +24,8 @@ log = logging.getLogger("hub.websocket")
 
 PATH = "/v1/ws"
 SSE_PATH = "/v1/sse"
+EXPOSED = ("Retry-After", "X-Request-ID")
+"""Headers that a page of an allowed origin may read, besides those that any may."""
 _MOST_FIELDS = 2000
 """Fields of a query: more than anybody has topics."""
 
@@ -149,15 +151,19 @@ class Door:
         )
         return session
 
-    def cors(self, handshake: Handshake) -> list[tuple[bytes, bytes]]:
-        """The headers with which a browser hands an answer to a page of another origin (WHATWG Fetch, 3.3.3)."""
+    def headers(self, handshake: Handshake) -> list[tuple[bytes, bytes]]:
+        """Those that an answer over HTTP has because of what was asked: the request's id, and what lets a browser hand
+        it to a page of another origin (WHATWG Fetch, 3.3.3)."""
+        said = _request_id(handshake)
+        found = [(request_id.HEADER, said.encode())] if said else []
         origin = handshake.origin
         if origin is None or not self._allowed_origins:
-            return []
-        if "*" in self._allowed_origins:
-            return [(b"access-control-allow-origin", b"*")]
-        named = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin in self._allowed_origins else []
-        return [*named, (b"vary", b"Origin")]
+            return found
+        every = "*" in self._allowed_origins
+        if every or origin in self._allowed_origins:
+            found.append((b"access-control-allow-origin", b"*" if every else origin.encode("latin-1")))
+            found.append((b"access-control-expose-headers", ", ".join(EXPOSED).encode()))
+        return found if every else [*found, (b"vary", b"Origin")]
 
     def _open(self, handshake: Handshake, principal: Principal, link: Link) -> Session:
         fields = handshake.fields
@@ -183,7 +189,11 @@ class Door:
             return False
 
 
+def _request_id(handshake: Handshake) -> str:
+    return request_id.sane(next(iter(handshake.values(request_id.HEADER)), ""))
+
+
 def _request(handshake: Handshake) -> str:
     """The request as a proxy before the hub names it, so that its log and ours can be put together."""
-    said = request_id.sane(next(iter(handshake.values(request_id.HEADER)), ""))
+    said = _request_id(handshake)
     return f", request {said}" if said else ""

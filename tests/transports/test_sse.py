@@ -281,8 +281,10 @@ async def test_who_is_refused_is_told_why(
 
 async def test_a_page_of_an_allowed_origin_may_read_it(hub: HubProcess, alice: str) -> None:
     for token, status in ((alice, 200), ("nonsense", 401)):
-        stream = await Stream.open(hub, token, f"Origin: {ORIGIN}")
+        stream = await Stream.open(hub, token, f"Origin: {ORIGIN}", "X-Request-ID: r-1")
         assert stream.status == status
+        assert stream.headers["x-request-id"] == "r-1"
+        assert stream.headers["access-control-expose-headers"] == "Retry-After, X-Request-ID"
         assert stream.headers["access-control-allow-origin"] == ORIGIN
         assert stream.headers["vary"] == "Origin"
         assert "access-control-allow-credentials" not in stream.headers
