@@ -32,6 +32,9 @@ log = logging.getLogger("hub.inbox")
 
 _PIECE = 4000
 """Entries of one transaction."""
+_PIECE_BYTES = 2 << 20
+"""Bytes of their events from which on there are no more of them: so much is in memory at a time, however large they
+are."""
 _SOME = 400
 """Entries that are looked at in one go: some milliseconds, in which nobody else has a turn."""
 _LOOK = 0.2
@@ -189,12 +192,13 @@ class Projector:
     async def _advance(self) -> bool:
         position, epoch = self._position, self._engine.epoch
         entries: list[Entry] = []
-        through = position
+        through, size = position, 0
         while True:
             page = await self._engine.scan(through, _PIECE - len(entries))
             entries += page.entries
+            size += sum([len(entry.body) for entry in page.entries])
             through = page.through
-            if not page.more or len(entries) >= _PIECE:
+            if not page.more or len(entries) >= _PIECE or size >= _PIECE_BYTES:
                 break
         if through == position and epoch == self._epoch:
             return False
