@@ -5,17 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
-
-from tests.browser.conftest import ARGUMENTS
+from playwright.sync_api import Browser, expect
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -48,21 +44,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("needs Debian's chromium on the PATH (apt install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_opened_as_a_file_loads_nothing_from_elsewhere(site: Path, browser: Browser, name: str) -> None:
-    page = browser.new_page()
+def test_a_page_opened_as_a_file_loads_nothing_from_elsewhere(site: Path, chromium: Browser, name: str) -> None:
+    page = chromium.new_page()
     wanted: list[str] = []
     faults: list[str] = []
     page.on("request", lambda request: wanted.append(request.url))
@@ -75,8 +60,8 @@ def test_a_page_opened_as_a_file_loads_nothing_from_elsewhere(site: Path, browse
 
 
 @pytest.mark.browser
-def test_the_references_show_the_calls_and_the_frames(site: Path, browser: Browser) -> None:
-    page = browser.new_page()
+def test_the_references_show_the_calls_and_the_frames(site: Path, chromium: Browser) -> None:
+    page = chromium.new_page()
     page.goto((site / "reference" / "http.html").as_uri())
     expect(page.get_by_text("/v1/events", exact=True).first).to_be_visible()
     page.goto((site / "reference" / "stream.html").as_uri())
