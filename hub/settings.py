@@ -36,15 +36,7 @@ PREFIX = "HUB_"
 
 # Variables of the command line's client side (`hub publish`, `hub listen`, `hub token`) and of the tests.
 CLIENT_VARIABLES = frozenset(
-    {
-        "HUB_URL",
-        "HUB_TOKEN",
-        "HUB_USERNAME",
-        "HUB_PASSWORD",
-        "HUB_SERVICE_ID",
-        "HUB_SERVICE_SECRET",
-        "HUB_CONFIG",
-    }
+    {"HUB_URL", "HUB_TOKEN", "HUB_USERNAME", "HUB_PASSWORD", "HUB_SERVICE_ID", "HUB_SERVICE_SECRET", "HUB_CONFIG"}
 )
 
 # Kubernetes tells every pod of the namespace where its Services are, under their names: of one called `hub`, by these
@@ -57,6 +49,7 @@ Seconds = Annotated[float, BeforeValidator(notation.seconds), Field(allow_inf_na
 Bytes = Annotated[int, BeforeValidator(notation.size)]
 PerTime = Annotated[Rate, BeforeValidator(Rate.read)]
 BytesPerTime = Annotated[Rate, BeforeValidator(Rate.read_bytes)]
+Network = Annotated[notation.Network, BeforeValidator(notation.network)]
 
 
 class SettingsError(Exception):
@@ -214,7 +207,7 @@ class Settings(BaseModel):
     is cut. So nobody holds one for long without saying who they are."""
     max_topics: int = Field(128, ge=1, le=1000)
     """Topics of one connection."""
-    trusted_proxies: tuple[notation.Network, ...] = (notation.network("127.0.0.1"), notation.network("::1"))
+    trusted_proxies: tuple[Network, ...] = (notation.network("127.0.0.1"), notation.network("::1"))
     """Addresses and networks of the proxies before the hub: only they are believed whom they speak for
     (``X-Forwarded-For``)."""
     compression: bool = False
@@ -240,7 +233,9 @@ class Settings(BaseModel):
     metrics_token: SecretStr | None = None
     """A bearer token for ``/metrics``, for a scraper that cannot log in; administrators may always read them."""
 
-    @field_validator("allowed_origins", "presence_topics", "signing_key_previous", "nats_url", mode="before")
+    @field_validator(
+        "allowed_origins", "presence_topics", "signing_key_previous", "nats_url", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -251,13 +246,6 @@ class Settings(BaseModel):
     @classmethod
     def _read_issuers(cls, value: Any) -> Any:
         return read_many(value)
-
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _networks(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(",") if part.strip())
-        return tuple(notation.network(one) for one in value) if isinstance(value, list | tuple) else value
 
     @field_validator("log_level", mode="before")
     @classmethod
