@@ -2,8 +2,9 @@
 
 What SQLite gives by having one writer at a time is given here by a lock that ``Store.write`` takes first in its
 transaction: whoever holds it is the only one that adds rows whose order matters, in all hubs. PostgreSQL lets go of it
-after the commit can be seen, so the next one reads what the last one wrote. A hub that stops in the middle of a
-transaction is cut off by the server (``idle_in_transaction_session_timeout``), or its lock would stop all others.
+after the commit can be seen, so the next one reads what the last one wrote. Writers who have tables to themselves
+(``Store.write_apart``) have a lock to themselves. A hub that stops in the middle of a transaction is cut off by the
+server (``idle_in_transaction_session_timeout``), or its lock would stop all others.
 
 No wait is without an end: connections are made, statements run, locks and free connections waited for within
 ``database_timeout``. Knows schema and settings.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +29,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from hub.database import schema
 from hub.settings import SettingsError
 
-_WRITER_LOCK = 0x6875622D7772  # "hub-wr": advisory locks are numbers, shared by all who use the database.
+_WRITER_LOCK = 0x6875622D << 32
+"""Advisory locks are numbers, shared by all who use the database: "hub-", and a hash of the group's name."""
 _IDLE_SECONDS = 5.0
 """A connection that nobody used for so long is tried before it is used: what lies between may have forgotten it."""
 _GOODBYE_SECONDS = 2.0
@@ -109,9 +112,9 @@ class Postgresql:
             await engine.dispose()
         return due
 
-    async def lock(self, session: AsyncSession) -> None:
-        """Wait until this transaction is the only one that writes alone, until it ends."""
-        await session.run_sync(lambda inner: _lock(inner.connection()))
+    async def lock(self, session: AsyncSession, group: str) -> None:
+        """Wait until this transaction is the only one of its group, until it ends."""
+        await session.run_sync(lambda inner: _lock(inner.connection(), group))
 
     async def has_news(self) -> bool:
         """Always: to ask costs as much as to look."""
@@ -164,8 +167,9 @@ async def _end(connection: asyncpg.Connection) -> None:
         connection.terminate()
 
 
-def _lock(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
+def _lock(connection: Connection, group: str = "") -> None:
+    key = _WRITER_LOCK | zlib.crc32(group.encode())
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 def _note_time(_connection: Any, record: Any) -> None:

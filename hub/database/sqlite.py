@@ -85,7 +85,7 @@ class Sqlite:
             await engine.dispose()
         return due
 
-    async def lock(self, session: AsyncSession) -> None:
+    async def lock(self, session: AsyncSession, group: str) -> None:
         """Nothing to do: ``BEGIN IMMEDIATE`` lets in one writer at a time."""
 
     async def has_news(self) -> bool:

@@ -1,4 +1,4 @@
-"""Transactions on the database, whichever it is: to read one state, to write alone, to write beside others.
+"""Transactions on the database, whichever it is: to read one state; to write alone, apart or beside others.
 
 Promises: what a transaction wrote is on disk when it ended; one that raises leaves nothing; a database that is gone is
 an answer that says to come back (``database_unavailable``), within seconds, and is used again as soon as it is there
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +23,9 @@ from hub.settings import Settings
 
 if TYPE_CHECKING:
     from hub.database.schema import Migration
+
+_EVERYBODY = ""
+"""The group of those who write alone, whatever they write."""
 
 
 class Database(Protocol):
@@ -44,8 +48,8 @@ class Database(Protocol):
     async def upgrade(self) -> tuple[Migration, ...]:
         """Apply the migrations that are due; raises ``SettingsError``."""
 
-    async def lock(self, session: AsyncSession) -> None:
-        """Make the transaction, which has only begun, the only one that writes alone."""
+    async def lock(self, session: AsyncSession, group: str) -> None:
+        """Make the transaction, which has only begun, the only one of its group."""
 
     async def has_news(self) -> bool:
         """Whether somebody may have committed something since this was last asked."""
@@ -74,7 +78,7 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         self._database = database_of(settings)
         self._migrate = settings.database_migrate
-        self._writer = asyncio.Lock()
+        self._writers: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def open(self) -> None:
         """Make or check the database; raises ``SettingsError`` if that cannot be done."""
@@ -109,9 +113,22 @@ class Store:
         """
         # This process's writers queue here, in order; the database's own lock is for other processes.
         with self._told():
-            async with self._turn(), _transaction(self._database.writing) as session:
-                await self._database.lock(session)
+            async with self._turn(_EVERYBODY), _transaction(self._database.writing) as session:
+                await self._database.lock(session, _EVERYBODY)
                 session.info[ALONE] = True
+                yield session
+
+    @asynccontextmanager
+    async def write_apart(self, group: str) -> AsyncIterator[AsyncSession]:
+        """The same among the writers of a group, who have tables to themselves: what they do for long holds up nobody
+        else, and may hold up each other.
+
+        They add no rows to tables that are ``written_alone``. On SQLite they queue with all others. Raises
+        ``database_unavailable``.
+        """
+        with self._told():
+            async with self._turn(group), _transaction(self._database.writing) as session:
+                await self._database.lock(session, group)
                 yield session
 
     @asynccontextmanager
@@ -124,18 +141,19 @@ class Store:
         ``database_unavailable``.
         """
         with self._told():
-            turn = self._turn() if self._database.one_writer else contextlib.nullcontext()
+            turn = self._turn(_EVERYBODY) if self._database.one_writer else contextlib.nullcontext()
             async with turn, _transaction(self._database.writing) as session:
                 yield session
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, group: str) -> AsyncIterator[None]:
+        writer = self._writers[_EVERYBODY if self._database.one_writer else group]
         async with asyncio.timeout(self._database.patience):
-            await self._writer.acquire()
+            await writer.acquire()
         try:
             yield
         finally:
-            self._writer.release()
+            writer.release()
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -10,6 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from hub.database.base import BIG, Base
 
+WRITERS = "inbox"
+"""The group that writes these tables, one at a time in all nodes (``Store.write_apart``): a piece of the log takes
+long, and nobody who logs in is to wait for it."""
+
 _COMPACT = {"sqlite_with_rowid": False}
 
 

@@ -5,8 +5,7 @@ whatever end it goes on where it was; and of several nodes with one database, on
 another place than the one it read from has been overtaken and goes on from there.
 
 Publishers must hardly notice it: while they are at it, it takes a tenth of the time, and more only the further it is
-behind, or if somebody waits. Knows the engine, the
-database and the other modules of this package.
+behind, or if somebody waits. Knows the engine, the database and the other modules of this package.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from hub.database.store import Store
 from hub.engine.base import Engine
 from hub.errors import HubError
 from hub.inbox import models, removal
-from hub.inbox.models import Event, Progress
+from hub.inbox.models import WRITERS, Event, Progress
 from hub.inbox.projection import Known, project
 from hub.inbox.tables import pieces, table
 from hub.model import Entry
@@ -80,7 +79,7 @@ class Projector:
         """Find the place, and begin."""
         async with self._store.read() as session:
             place = (await session.execute(select(Progress.seq))).scalar() or 0
-        async with self._store.write() as session:
+        async with self._store.write_apart(WRITERS) as session:
             db = await session.connection()
             await self._locate(db, is_other=place > self._engine.reach)
         self._task = asyncio.create_task(self._run(), name="inbox-projector")
@@ -123,13 +122,13 @@ class Projector:
         """Remove all that is past its time, or that the log no longer has, by now. Raises ``database_unavailable``."""
         now, floor = self._clock(), self._engine.floor
         while await self._is_past(now):
-            async with self._turn, self._store.write() as session:
+            async with self._turn, self._store.write_apart(WRITERS) as session:
                 await removal.expire(await session.connection(), now)
         while floor > self._floor:
             async with self._turn:
                 # Of what is still to come, the log gives what it has.
                 floor = min(floor, self._position)
-                async with self._store.write() as session:
+                async with self._store.write_apart(WRITERS) as session:
                     removed = await removal.forget(await session.connection(), floor)
                 # Lanes may be among what went.
                 self._known = Known(self._known.newest)
@@ -205,7 +204,7 @@ class Projector:
         async with self._turn:
             known = self._known
             try:
-                async with self._store.write() as session:
+                async with self._store.write_apart(WRITERS) as session:
                     db = await session.connection()
                     if not await self._locate(db):
                         return False

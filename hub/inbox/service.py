@@ -3,11 +3,11 @@
 **Reads settle.** An answer has everything that was acknowledged before it was asked for: it waits until the projection
 has passed the log's head of that moment, and removes what is past its time by then.
 
-**Marks** are serialised in the database, whatever device they come from, and then told to all of the user's devices by
-an event ``hub.inbox`` on the user's own topic: one log and one cursor, so that a device that was away learns them in
-order. The database comes first. If the hub ends between the two, the mark holds and the devices that are connected are
-not told of it; every answer and every later event of that kind has the unread count as it is then, so the next one
-tells them.
+**Marks** are serialised in the database, with each other and with the projection, whatever device they come from, and
+then told to all of the user's devices by an event ``hub.inbox`` on the user's own topic: one log and one cursor, so
+that a device that was away learns them in order. The database comes first. If the hub ends between the two, the mark
+holds and the devices that are connected are not told of it; every answer and every later event of that kind has the
+unread count as it is then, so the next one tells them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from hub.errors import HubError
 from hub.inbox import items, pages
 from hub.inbox.lanes import is_own
 from hub.inbox.marks import Action, mark, mark_up_to
+from hub.inbox.models import WRITERS
 from hub.inbox.pages import Wanted
 from hub.inbox.projector import Projector
 from hub.inbox.view import look
@@ -138,7 +139,7 @@ class Inbox:
         async with self._turns.setdefault(owner, asyncio.Lock()):
             await self._settle()
             now = self._clock()
-            async with self._store.write() as session:
+            async with self._store.write_apart(WRITERS) as session:
                 db = await session.connection()
                 view = await look(db, owner, topics)
                 changed_ids: list[str] | None = None

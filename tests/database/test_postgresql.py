@@ -107,6 +107,13 @@ async def test_one_that_hangs(server: PostgresServer, store: Store) -> None:
         assert await read(store) == 1
 
 
+async def test_a_group_holds_up_nobody_else(store: Store) -> None:
+    async with store.write_apart("some"), store.write_apart("others"):
+        await write(store)
+    async with store.write(), store.write_apart("some"):
+        pass
+
+
 async def test_a_hub_can_be_stopped_while_it_hangs(server: PostgresServer, url: str, tmp_path: Path) -> None:
     store = Store(settings_for(url, tmp_path, database_timeout=30))
     await store.open()

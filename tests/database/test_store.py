@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ async def stores(database: dict[str, Any], tmp_path: Path) -> AsyncIterator[list
 
 
 async def test_a_failed_block_leaves_nothing(stores: list[Store]) -> None:
-    for begin in (stores[0].write, stores[0].write_beside):
+    for begin in (stores[0].write, stores[0].write_beside, partial(stores[0].write_apart, "some")):
         with contextlib.suppress(KeyError):
             async with begin() as db:
                 db.add(account("alice"))
@@ -62,6 +63,18 @@ async def test_what_a_writer_reads_does_not_change_under_it(stores: list[Store])
     await asyncio.gather(*(count(store) for store in stores), *(count(store) for store in stores))
     async with stores[0].read() as db:
         assert [int(name) for name in await db.scalars(select(Change.name).order_by(Change.id))] == list(range(60))
+
+
+async def test_nor_under_one_of_a_group(stores: list[Store]) -> None:
+    async def count(store: Store) -> None:
+        for _ in range(10):
+            async with store.write_apart("some") as db:
+                seen = await db.scalar(select(func.count()).select_from(Account))
+                db.add(account(f"{seen:03}"))
+
+    await asyncio.gather(*(count(store) for store in stores), *(count(store) for store in stores))
+    async with stores[0].read() as db:
+        assert [int(name) for name in await db.scalars(select(Account.id).order_by(Account.id))] == list(range(60))
 
 
 async def test_changes_become_visible_in_order(stores: list[Store]) -> None:
@@ -116,7 +129,11 @@ async def test_rows_whose_order_matters_are_added_by_those_alone_only(stores: li
         async with stores[0].write_beside() as db:
             db.add(change())
 
-    for work in (tell, note):
+    async def note_apart() -> None:
+        async with stores[0].write_apart("some") as db:
+            db.add(change())
+
+    for work in (tell, note, note_apart):
         with pytest.raises(RuntimeError, match="others write beside"):
             await work()
 
