@@ -161,7 +161,9 @@ class Application:
         app.include_router(http.router(self.hub, authenticate, self.publishing))
         app.include_router(websocket.router(self._around, self._door, self._lobby))
         app.include_router(sse.router(self._around, self._door, self._lobby))
-        app.include_router(ops.router(self.hub, authenticate, settings.metrics_token, self.identity.check, self._lobby))
+        app.include_router(
+            ops.router(self.hub, self.inbox, authenticate, settings.metrics_token, self.identity.check, self._lobby)
+        )
         app.include_router(overview.router(self.hub, principal))
         pages.install(app)
         app.add_middleware(BodyLimit, limit=settings.max_request_bytes, large_paths=(http.PUBLISH_PATH,))

@@ -20,6 +20,7 @@ from hub.engine.base import Engine
 from hub.engine.sqlite import SqliteEngine
 from hub.histogram import Histogram
 from hub.hub import Hub
+from hub.inbox.service import Inbox
 from hub.outbox import State
 from hub.transports.asgi_link import AsgiStream
 from hub.transports.lobby import Lobby
@@ -37,10 +38,11 @@ _RESETS = ("truncated", "replaced")
 
 
 class HubCollector(Collector):
-    """Reads one hub."""
+    """Reads one hub and its inbox."""
 
-    def __init__(self, hub: Hub, lobby: Lobby) -> None:
+    def __init__(self, hub: Hub, inbox: Inbox, lobby: Lobby) -> None:
         self._hub = hub
+        self._inbox = inbox
         self._lobby = lobby
 
     def collect(self) -> Iterable[Metric]:
@@ -63,7 +65,8 @@ class HubCollector(Collector):
             ("hub_log_head", hub.engine.head, "Newest entry of the log."),
             ("hub_log_floor", hub.engine.floor, "Newest entry that is no longer retained."),
             ("hub_log_bytes", hub.engine.size, "Bytes of the events retained."),
-            ("hub_tail_lag", max(0, hub.engine.head - hub.tail), "Entries in the log and not yet fanned out."),
+            ("hub_tail_lag", tail_lag(hub), "Entries in the log and not yet fanned out."),
+            ("hub_inbox_lag", self._inbox.lag, "Entries in the log and not yet in the inbox."),
             ("hub_nodes", hub.engine.nodes, "Hubs that work on the log, this one included, as far as it knows."),
             ("hub_draining", int(hub.draining), "1 while the hub stops and sends its clients away."),
             ("hub_tasks", len(asyncio.all_tasks()), "asyncio tasks of the process."),
@@ -79,7 +82,7 @@ class HubCollector(Collector):
                 by_state.add_metric((transport, state), found[transport, state])
         yield by_state
         info = GaugeMetricFamily("hub_build_info", "1, with what runs.", labels=("version", "engine"))
-        info.add_metric((version("notification-hub"), _name(hub.engine)), 1)
+        info.add_metric((version("notification-hub"), engine_name(hub.engine)), 1)
         yield info
 
     def _counters(self) -> Iterator[Metric]:
@@ -143,6 +146,11 @@ def states(hub: Hub) -> tuple[Counter[tuple[str, str]], int]:
     return found, queued
 
 
+def tail_lag(hub: Hub) -> int:
+    """Entries that the log has and this node has not fanned out."""
+    return max(0, hub.engine.head - hub.tail)
+
+
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int], known: Iterable[str] = ()) -> Metric:
     family = CounterMetricFamily(name, text, labels=(label,))
     for value in dict.fromkeys((*known, *sorted(counts))):
@@ -154,5 +162,6 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
     return HistogramMetricFamily(name, text, buckets=histogram.buckets(), sum_value=histogram.sum)
 
 
-def _name(engine: Engine) -> str:
+def engine_name(engine: Engine) -> Literal["embedded", "nats"]:
+    """As the setting has it."""
     return "embedded" if isinstance(engine, SqliteEngine) else "nats"

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from hub import tenancy
 from hub.errors import HubError
 from hub.hub import Hub
+from hub.inbox.service import Inbox
 from hub.metrics import HubCollector
 from hub.transports.credentials import Authenticate, admit, from_headers, only_token
 from hub.transports.lobby import Lobby
@@ -31,6 +32,7 @@ Without = Annotated[
 
 def router(
     hub: Hub,
+    inbox: Inbox,
     authenticate: Authenticate,
     metrics_token: SecretStr | None,
     check_identity: Callable[[], Awaitable[None]],
@@ -41,7 +43,7 @@ def router(
     # As bytes: of strings, only ASCII can be compared.
     scraper = None if metrics_token is None else metrics_token.get_secret_value().encode()
     registry = CollectorRegistry()
-    registry.register(HubCollector(hub, lobby))
+    registry.register(HubCollector(hub, inbox, lobby))
     ProcessCollector(registry=registry)
 
     @routes.get("/healthz", summary="The process answers")

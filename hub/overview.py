@@ -18,7 +18,6 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from hub import metrics, tenancy
-from hub.engine.sqlite import SqliteEngine
 from hub.errors import HubError
 from hub.histogram import quantile
 from hub.hub import Hub
@@ -156,8 +155,8 @@ class Observer:
         states, _ = metrics.states(hub)
         return Overview(
             version=version("notification-hub"),
-            engine="embedded" if isinstance(hub.engine, SqliteEngine) else "nats",
-            nodes=_nodes(hub),
+            engine=metrics.engine_name(hub.engine),
+            nodes=hub.engine.nodes,
             uptime=now.at - self._started,
             draining=hub.draining,
             memory=_memory(),
@@ -183,7 +182,7 @@ class Observer:
                 head=hub.engine.head,
                 floor=hub.engine.floor,
                 bytes=hub.engine.size,
-                lag=max(0, hub.engine.head - hub.tail),
+                lag=metrics.tail_lag(hub),
             ),
             slow=_slow(hub),
             top_topics=[
@@ -233,11 +232,6 @@ def _slow(hub: Hub) -> list[Slow]:
         for session in slowest
         if waiting(session)
     ]
-
-
-def _nodes(hub: Hub) -> int:
-    nodes = getattr(hub.engine, "nodes", 1)
-    return int(nodes)
 
 
 def _memory() -> int | None:
