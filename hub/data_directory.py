@@ -1,13 +1,18 @@
-"""The directory of one hub: made private, and locked while the hub runs. Told in one sentence if that cannot be."""
+"""The directory of one hub: what is in it; made private, and locked while the hub runs. Told in one sentence if that
+cannot be."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+LOG = "log.db"
+"""The embedded engine's."""
+DATABASE = "identity.db"
+"""Where it is not PostgreSQL."""
+SIGNING_KEY = "signing.key"
 LOCK = "hub.lock"
 UNFINISHED = "restore.unfinished"
 """A restore was cut short: what is there may be half of one hub and half of another."""
@@ -23,6 +28,8 @@ def held(path: Path, *, restoring: bool = False) -> Iterator[None]:
 
     Raises ``StartError``, also after a restore that was cut short, unless this is for another one (``restoring``).
     """
+    import fcntl  # Not on Windows, where no hub runs, and whoever administers one needs its files' names only.
+
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -56,13 +63,16 @@ def unfinished(path: Path) -> Iterator[None]:
     mark = path / UNFINISHED
     with mark.open("wb") as file:
         os.fsync(file.fileno())
-    _sync(path)
+    sync(path)
     yield
     mark.unlink()
-    _sync(path)
+    sync(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Let what was made, renamed or removed in a directory survive a power cut. Blocks."""
+    if os.name != "posix":
+        return  # There, directories cannot be opened.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.data_directory import StartError
+from hub.data_directory import LOG, StartError
 from hub.engine.base import Engine
 from hub.engine.sqlite import SqliteEngine
 from hub.settings import Settings
@@ -18,7 +18,7 @@ def make(settings: Settings) -> Engine:
     if settings.engine == "nats":
         return _nats(settings)
     return SqliteEngine(
-        settings.data_dir / "log.db",
+        settings.data_dir / LOG,
         retention_age=settings.retention_age,
         retention_bytes=settings.retention_bytes,
         dedupe_window=settings.dedupe_window,

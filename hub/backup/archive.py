@@ -1,7 +1,8 @@
 """The archive: a tar file, gzipped if its name ends so, with the manifest first and then the parts in its order.
 
 Whoever has the archive has everybody's events, password hashes and the key that signs: it is made readable by its owner
-only, whatever the umask. It appears under its name once it is whole and on disk. Knows the manifest; everything blocks.
+only, whatever the umask. It appears under its name once it is whole and on disk. Knows the manifest and the data
+directory; everything blocks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
+from hub import data_directory
 from hub.backup.manifest import BackupError, Manifest, Part
 
 _MANIFEST = "manifest.json"
@@ -89,15 +91,6 @@ def extract(path: Path, target: Path | None, progress: Progress) -> Manifest:
     return manifest
 
 
-def sync_directory(path: Path) -> None:
-    """Let what was renamed in a directory survive a power cut."""
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 def refuse_existing(path: Path) -> None:
     """Raises ``BackupError`` if there is something of that name: an older backup is not to be lost to a newer one."""
     if path.exists():
@@ -112,7 +105,7 @@ def _publish(draft: Path, path: Path) -> None:
     except OSError:  # A file system without links.
         refuse_existing(path)
         draft.rename(path)
-    sync_directory(path.parent)
+    data_directory.sync(path.parent)
 
 
 class _Counted(io.RawIOBase):

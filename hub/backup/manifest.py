@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 FORMAT = 1
-LOG = "log.db"
-DATABASE = "identity.db"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -20,7 +20,8 @@ from pathlib import Path
 from hub import data_directory
 from hub.backup import archive
 from hub.backup.archive import Progress
-from hub.backup.manifest import DATABASE, LOG, BackupError, Manifest
+from hub.backup.manifest import BackupError, Manifest
+from hub.data_directory import DATABASE, LOG
 from hub.engine import sqlite_log
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
@@ -54,7 +55,7 @@ def restore(path: Path, data_dir: Path, *, force: bool, progress: Progress) -> M
                             (data_dir / f"{name}{beside}").unlink(missing_ok=True)
                     for part in manifest.parts:
                         (staging / part.name).rename(data_dir / part.name)
-                    archive.sync_directory(data_dir)
+                    data_directory.sync(data_dir)
         except OSError as error:
             raise BackupError(f"{data_dir} cannot be written: {error.strerror or error}.") from error
         except sqlite3.Error as error:

@@ -5,7 +5,7 @@ transaction: its writers go on, and the copy is of where they were when it began
 the database first, then the keys, the log last. So nothing in the copy of the database points behind the end of the
 copied log, and a key that was rotated meanwhile is one that the database comes to know at the start.
 
-Knows the archive, settings, and the SQL of the log; everything blocks.
+Knows the archive, the data directory, settings, and the SQL of the log; everything blocks.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pathlib import Path
 
 from hub.backup import archive
 from hub.backup.archive import Progress
-from hub.backup.manifest import DATABASE, LOG, BackupError, LogPlace, Manifest, Part
+from hub.backup.manifest import BackupError, LogPlace, Manifest, Part
+from hub.data_directory import DATABASE, LOG, SIGNING_KEY
 from hub.engine import sqlite_log
 from hub.settings import Settings
 
-SIGNING_KEY = "signing.key"
 _PAGES = 2048
 """Copied at once (8 MiB): between two pieces Ctrl-C works, and progress is told."""
 

@@ -20,10 +20,10 @@ from sqlalchemy import URL, Connection, NullPool, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from hub.data_directory import DATABASE
 from hub.database import schema
 from hub.settings import SettingsError
 
-FILE_NAME = "identity.db"
 _BUSY_SECONDS = 15.0
 """How long a writer waits for another process's transaction."""
 
@@ -38,7 +38,7 @@ class Sqlite:
     """Writers of this process wait for each other as long as it takes: the disk is ours."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / FILE_NAME
+        self._path = data_dir / DATABASE
         self.name = str(self._path)
         self.reading = self._engine(foreign_keys=True, pool_size=4, max_overflow=4)
         self.writing = self.reading.execution_options(hub_begin="BEGIN IMMEDIATE")

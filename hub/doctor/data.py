@@ -18,7 +18,6 @@ from hub.doctor.finding import Finding, fail, ok, warn
 from hub.engine import sqlite_log
 from hub.errors import HubError
 from hub.identity import keys
-from hub.identity.signing import FILE_NAME
 from hub.settings import Settings, SettingsError
 
 _NEW = "is made at the first start"
@@ -30,7 +29,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from signing_keys(settings)
     yield database(settings)
     if settings.engine == "embedded":
-        yield log(settings.data_dir / "log.db")
+        yield log(settings.data_dir / data_directory.LOG)
 
 
 def directory(path: Path) -> Finding:
@@ -56,7 +55,7 @@ def signing_keys(settings: Settings) -> Iterator[Finding]:
         yield ok("signing key", "HUB_SIGNING_SECRET (HS256)")
     else:
         given = settings.signing_key_file
-        path = settings.data_dir / FILE_NAME if given is None else given
+        path = settings.data_dir / data_directory.SIGNING_KEY if given is None else given
         if given is None and not path.exists():
             yield ok("signing key", _NEW)
         else:
@@ -77,7 +76,7 @@ def database(settings: Settings) -> Finding:
     """Users, services, sessions."""
     if settings.database_url is not None:
         return asyncio.run(_elsewhere(settings))
-    path = settings.data_dir / "identity.db"
+    path = settings.data_dir / data_directory.DATABASE
     if not path.exists():
         return ok("database", _NEW)
     try:
@@ -119,7 +118,7 @@ def log(path: Path) -> Finding:
 
 def newest(settings: Settings) -> float | None:
     """When the newest event was written, in Unix seconds."""
-    path = settings.data_dir / "log.db"
+    path = settings.data_dir / data_directory.LOG
     if settings.engine != "embedded" or not path.exists():
         return None
     try:

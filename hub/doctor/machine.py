@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from hub.data_directory import LOG
 from hub.doctor.finding import Finding, fail, ok, warn
 from hub.settings import Settings
 
@@ -48,7 +49,7 @@ def space(settings: Settings) -> Finding:
     """Room for what retention keeps."""
     place = _existing(settings.data_dir)
     free = shutil.disk_usage(place).free
-    log = settings.data_dir / "log.db"
+    log = settings.data_dir / LOG
     # The index, the publishers' ids and what SQLite leaves free come on top of the events.
     wanted = 2 * settings.retention_bytes - (log.stat().st_size if log.exists() else 0)
     if free < _LITTLE_SPACE:

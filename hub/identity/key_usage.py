@@ -1,8 +1,7 @@
 """When API keys were last used: noted in memory at each use, and written down once a minute for all of them.
 
 So it costs a request nothing, and is true to a minute. Lost with the process if that is killed: what was noted in the
-last minute. Knows store, models, periodic, key_index and
-errors.
+last minute. Knows store, models, periodic, key_index and errors.
 """
 
 from __future__ import annotations

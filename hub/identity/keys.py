@@ -2,7 +2,7 @@
 
 There is no default key and no default secret. A key file that other people of the machine can read is refused. The
 algorithm belongs to the key (RFC 8725, 3.1): nothing a token says can change it. Which keys are in use is not known
-here. Knows only settings' error.
+here. Knows the data directory and settings' error.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from hub import data_directory
 from hub.settings import SettingsError
 
 ALGORITHMS = ("EdDSA", "ES256", "RS256", "HS256")
@@ -143,7 +144,7 @@ def drafted(path: Path, pem: bytes) -> Iterator[Path]:
             yield draft
         finally:
             draft.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        data_directory.sync(path.parent)
     except OSError as error:
         raise SettingsError(f"A signing key cannot be written to {path}: {error.strerror}.") from None
 
@@ -203,12 +204,3 @@ def _refuse_exposed(path: Path, status: os.stat_result) -> None:
     allowed = 0o750 if status.st_uid == 0 else 0o700
     if stat.S_IMODE(status.st_mode) & 0o777 & ~allowed:
         raise SettingsError(f"The signing key {path} can be read by others; run: chmod 600 {path}")
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "posix":
-        directory = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)

@@ -6,7 +6,7 @@ has ended. The file decides what signs: whoever replaces it by hand, or loses it
 
 Promises: works while a hub runs, which learns of it within ``revocation_poll`` seconds; a crash half-way leaves the old
 key or the new one signing, and both accepted. Who rotates is in the audit log. Knows keys, keyring, models, store,
-audit and settings.
+audit, the data directory and settings.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Literal
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hub.data_directory import SIGNING_KEY
 from hub.database.store import Store
 from hub.errors import HubError
 from hub.identity import keys
@@ -28,8 +29,6 @@ from hub.identity.audit import HUB, Actor, Record, append
 from hub.identity.keyring import Accepted, Keyring
 from hub.identity.models import Change, PublicKey
 from hub.settings import Settings, SettingsError
-
-FILE_NAME = "signing.key"
 
 _LEARNING = 60.0
 """Seconds for which a hub may go on signing with a key that was rotated: it learns of it within ten, and then says
@@ -62,7 +61,7 @@ class SigningKeys:
         self._settings = settings
         self._store = store
         self._clock = clock
-        self._path = settings.data_dir / FILE_NAME
+        self._path = settings.data_dir / SIGNING_KEY
         self._signed_with: str | None = None
 
     @property
@@ -255,4 +254,4 @@ def _info(row: PublicKey, now: float) -> KeyInfo:
         state = "retired"
     elif row.accepted_until is not None:
         state = "accepted" if row.accepted_until > now else "out of use"
-    return KeyInfo(row.id, row.algorithm, state, FILE_NAME, row.created_at, row.accepted_until, row.retired_at)
+    return KeyInfo(row.id, row.algorithm, state, SIGNING_KEY, row.created_at, row.accepted_until, row.retired_at)

@@ -11,8 +11,9 @@ from typing import Any
 import jwt
 import pytest
 
+from hub.data_directory import SIGNING_KEY
 from hub.errors import HubError
-from hub.identity import keys, signing
+from hub.identity import keys
 from hub.identity.service import Identity, UserTokens
 from hub.identity.signing import SigningKeys
 from hub.settings import SettingsError
@@ -290,4 +291,4 @@ async def test_what_there_is_not_cannot_be_retired(open_identity: OpenIdentity) 
     async with open_identity() as hub:
         with pytest.raises(HubError, match="not_found"):
             await keys_of(hub).retire("nothing")
-        assert signing.FILE_NAME in (await keys_of(hub).all())[0].origin
+        assert SIGNING_KEY in (await keys_of(hub).all())[0].origin
