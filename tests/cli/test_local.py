@@ -242,12 +242,24 @@ def test_a_file_is_no_data_directory(run: Run, tmp_path: Path) -> None:
     assert f"The data directory {tmp_path / 'file'} is a file;" in refused.err
 
 
+_AS_ANOTHER = """
+import contextlib, os, sys
+from hub.cli import main
+with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None), contextlib.suppress(SystemExit):
+    main()  # It imports as it goes, from where another user may not be let in.
+os.geteuid() or os.setuid(65534)
+sys.argv[-1] = "."
+sys.exit(main())
+"""
+
+
 def test_one_that_may_not_be_written(tmp_path: Path) -> None:
     """As another user, since root may write anywhere."""
-    script = "import os, sys; from hub.cli import main; os.geteuid() or os.setuid(65534); sys.exit(main())"
-    tmp_path.chmod(0o555)
-    command = [sys.executable, "-c", script, "user", "list", "--data-dir", "."]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    mine, foreign = tmp_path / "mine", tmp_path / "foreign"
+    foreign.mkdir()
+    command = [sys.executable, "-c", _AS_ANOTHER, "user", "list", "--data-dir", str(mine)]
+    foreign.chmod(0o555)
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, cwd=foreign)
     assert refused.returncode == 1, refused.stderr
     assert "You may not write in the data directory" in refused.stderr
     assert refused.stderr.count("\n") == 1
