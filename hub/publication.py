@@ -34,8 +34,10 @@ class Target(BaseModel):
     all: bool = False
 
 
-_Link = Annotated[str, Field(max_length=2048, pattern=r"^(https?://|/)[^\s]*$")]
-"""Of the web, or a path of the page's own site: whatever shows it may make a link of it, so it is no `javascript:`."""
+_Link = Annotated[str, Field(max_length=2048, pattern=r"^(https?://\S*|/([^/\\\s]\S*)?)$")]
+"""Of the web, or a path of the page's own site: whatever shows it may make a link of it, so it is no `javascript:`.
+
+`//elsewhere` is no path (RFC 3986, 4.2), and to browsers `/\\elsewhere` is the same (WHATWG URL, 4.4)."""
 
 
 class Display(BaseModel):

@@ -134,11 +134,22 @@ def test_the_head_of_an_event_is_read_without_its_data(data: Any, key: str, titl
         {"display": {"url": "javascript:alert(1)"}},
         {"display": {"url": " https://x.example"}},
         {"display": {"icon": "data:image/png;base64,AAAA"}},
+        {"display": {"url": "//evil.example"}},
+        {"display": {"url": "/\\evil.example"}},
+        {"display": {"url": "/\t/evil.example"}},
+        {"display": {"url": "\\\\evil.example"}},
+        {"display": {"icon": "//evil.example/i.png"}},
+        {"display": {"url": "/orders\n"}},
     ],
 )
 def test_what_is_not_to_be_said_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises((HubError, ValueError)):
         draft(event(**fields))
+
+
+@pytest.mark.parametrize("url", ["/", "/orders/7", "/?order=7", "/#inbox", "/a//b", "https://x.example//y", "http://x"])
+def test_a_link_is_of_the_web_or_a_path_of_the_pages_own_site(url: str) -> None:
+    assert json.loads(draft(event(display={"url": url})).body)["display"] == {"url": url}
 
 
 def test_a_repeat_has_the_same_collapse_key_priority_and_display() -> None:
