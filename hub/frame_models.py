@@ -124,4 +124,15 @@ class Error(BaseModel):
     detail: Annotated[str, Field(description="For people: what was wrong, and what to do.")]
 
 
-FROM_HUB = (Welcome, Event, CursorMoved, Reset, PresenceState, PresenceChange, Ok, Error)
+class Close(BaseModel):
+    """The last of a stream of server-sent events: what a WebSocket's close frame says. Then the connection ends."""
+
+    type: Literal["close"]
+    code: Annotated[int, Field(description="A close code; the table says which reasons have it.")]
+    reason: str
+
+
+TOLD = (Welcome, Event, CursorMoved, Reset, PresenceState, PresenceChange)
+"""What every client is told, over whichever transport."""
+ANSWERS = (Ok, Error)
+"""To what a client said: over a WebSocket only."""

@@ -1,4 +1,5 @@
-"""The AsyncAPI 3 document of the live stream: every frame, in both directions, from the models that the code goes by.
+"""The AsyncAPI 3 document of the live stream: every frame, in both directions, from the models that the code goes by,
+over a WebSocket and as server-sent events.
 
 ``/asyncapi.json`` is to the stream what ``/openapi.json`` is to the calls. In the words of the specification
 (asyncapi.com/docs/reference/specification/v3.0.0) the hub is the application: it *sends* what a client receives. Pure.
@@ -51,6 +52,7 @@ _EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     frame_models.PresenceChange: {"type": "presence", "topic": "room:1", "action": "join", "user": "carol"},
     frame_models.Ok: {"type": "ok", "ref": 1, "topics": ["all", "room:1", "user:alice"], "cursor": "9f2c41d07a13:57"},
     frame_models.Error: {"type": "error", "ref": 2, "code": "forbidden", "detail": "user:alice may not publish 'all'."},
+    frame_models.Close: {"type": "close", "code": 1008, "reason": "token_expired"},
     wire.Subscribe: {"type": "subscribe", "ref": 1, "topics": ["room:1"]},
     wire.Unsubscribe: {"type": "unsubscribe", "ref": 2, "topics": ["room:1"]},
     wire.Publish: {
@@ -62,52 +64,68 @@ _EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     wire.Auth: {"type": "auth", "ref": 4, "token": "eyJ..."},
     wire.Ping: {"type": "ping", "ref": 5},
 }
+_BY_SOCKET = (*frame_models.TOLD, *frame_models.ANSWERS)
+_AS_EVENTS = (*frame_models.TOLD, frame_models.Close)
+_ALL = (*_BY_SOCKET, frame_models.Close, *wire.REQUESTS)
+_TEXT = {"type": "string"}
 _ANSWERED = (wire.Subscribe, wire.Unsubscribe, wire.Publish, wire.Auth, wire.Ping)
 
 
 @cache
 def document(version: str) -> dict[str, Any]:
     """The document of a hub of that version."""
-    from_hub, from_client = frame_models.FROM_HUB, wire.REQUESTS
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in (*from_hub, *from_client)], ref_template=_SCHEMA
-    )
+    _, schemas = models_json_schema([(model, "validation") for model in _ALL], ref_template=_SCHEMA)
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Notification hub: the live stream",
             "version": version,
-            "description": "One WebSocket for all of a user's events: live, in order, once. Frames are JSON text, one "
+            "description": "One connection for all of a user's events: live, in order, once. Frames are JSON text, one "
             "object each, told apart by `type`. Unknown types and fields are to be ignored.\n\n" + _close_codes(),
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "servers": {"hub": {"host": "127.0.0.1:8000", "protocol": "ws", "description": "`wss` behind a TLS proxy."}},
+        "servers": {
+            "hub": {"host": "127.0.0.1:8000", "protocol": "ws", "description": "`wss` behind a TLS proxy."},
+            "http": {"host": "127.0.0.1:8000", "protocol": "http", "description": "`https` behind a TLS proxy."},
+        },
         "channels": {
             "stream": {
                 "address": door.PATH,
+                "servers": [{"$ref": "#/servers/hub"}],
                 "title": "The stream of one connection",
                 "description": "`user:<id>`, `all` and the topics of the token are followed without asking. With "
                 "`after`, what was missed comes first.",
-                "messages": {_name(model): {"$ref": _message(model)} for model in (*from_hub, *from_client)},
+                "messages": _messages((*_BY_SOCKET, *wire.REQUESTS)),
                 "bindings": {"ws": _handshake()},
-            }
+            },
+            "serverSentEvents": {
+                "address": door.SSE_PATH,
+                "servers": [{"$ref": "#/servers/http"}],
+                "title": "The stream of one connection, for who only listens",
+                "description": "`text/event-stream`: a frame is the `data` of an event. `id` is its `cursor`, if it "
+                "has one, and `event` its `type`, but for `event` frames, which have none and are `message`s to a "
+                "browser. `Last-Event-ID` wins over `after`.",
+                "messages": _messages(_AS_EVENTS),
+            },
         },
         "operations": {
-            "tell": _operation("send", "What the hub tells a client.", from_hub),
+            "tell": _operation("send", "What the hub tells a client.", _BY_SOCKET),
+            "tellAsEvents": _operation("send", "What the hub tells who only listens.", _AS_EVENTS, "serverSentEvents")
+            | {"bindings": {"http": {"method": "GET", "query": _query(), "bindingVersion": "0.3.0"}}},
             "ask": _operation(
                 "receive", "What a client asks for; answered by the `ok` or `error` of its `ref`.", _ANSWERED
             )
             | {
                 "reply": {
                     "channel": {"$ref": "#/channels/stream"},
-                    "messages": _channel_messages((frame_models.Ok, frame_models.Error)),
+                    "messages": _channel_messages(frame_models.ANSWERS),
                 }
             },
             "acknowledge": _operation("receive", "How far a client is. There is no answer.", (wire.Ack,)),
         },
         "components": {
-            "messages": {_name(model): _describe(model) for model in (*from_hub, *from_client)},
+            "messages": {_name(model): _describe(model) for model in _ALL},
             "schemas": schemas["$defs"],
             "securitySchemes": _security(),
         },
@@ -133,38 +151,45 @@ def _describe(model: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _operation(action: str, summary: str, models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+def _messages(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    return {_name(model): {"$ref": _message(model)} for model in models}
+
+
+def _operation(action: str, summary: str, models: Iterable[type[BaseModel]], channel: str = "stream") -> dict[str, Any]:
     return {
         "action": action,
-        "channel": {"$ref": "#/channels/stream"},
+        "channel": {"$ref": f"#/channels/{channel}"},
         "summary": summary,
-        "messages": _channel_messages(models),
+        "messages": _channel_messages(models, channel),
         "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in _security()],
     }
 
 
-def _channel_messages(models: Iterable[type[BaseModel]]) -> list[dict[str, str]]:
-    return [{"$ref": f"#/channels/stream/messages/{_name(model)}"} for model in models]
+def _channel_messages(models: Iterable[type[BaseModel]], channel: str = "stream") -> list[dict[str, str]]:
+    return [{"$ref": f"#/channels/{channel}/messages/{_name(model)}"} for model in models]
+
+
+def _query() -> dict[str, Any]:
+    fields = {
+        "token": _TEXT | {"description": "An access token; rather give a ticket, since URLs are kept in histories."},
+        "ticket": _TEXT | {"description": "Of `POST /v1/auth/ticket`: good once, for 30 seconds."},
+        "topics": _TEXT | {"description": "Topics to follow besides, comma-separated."},
+        "after": _TEXT
+        | {"description": "A cursor: what came after it is sent first. `earliest`: all that is retained."},
+        "client": _TEXT
+        | {"description": "A name for this client that it keeps over reconnects: 8-64 of A-Z a-z 0-9 _ -."},
+    }
+    return {"type": "object", "properties": fields}
 
 
 def _handshake() -> dict[str, Any]:
-    text = {"type": "string"}
-    query = {
-        "token": text | {"description": "An access token; rather give a ticket, since URLs are kept in histories."},
-        "ticket": text | {"description": "Of `POST /v1/auth/ticket`: good once, for 30 seconds."},
-        "topics": text | {"description": "Topics to follow besides, comma-separated."},
-        "after": text
-        | {"description": "A cursor: what came after it is sent first. `earliest`: all that is retained."},
-        "client": text
-        | {"description": "A name for this client that it keeps over reconnects: 8-64 of A-Z a-z 0-9 _ -."},
-    }
     headers = {
-        "Sec-WebSocket-Protocol": text | {"description": "`hub.v1, bearer.<token>`: the token without a URL."},
-        "Authorization": text | {"description": "`Bearer <token>`, from other programs than browsers."},
+        "Sec-WebSocket-Protocol": _TEXT | {"description": "`hub.v1, bearer.<token>`: the token without a URL."},
+        "Authorization": _TEXT | {"description": "`Bearer <token>`, from other programs than browsers."},
     }
     return {
         "method": "GET",
-        "query": {"type": "object", "properties": query},
+        "query": _query(),
         "headers": {"type": "object", "properties": headers},
         "bindingVersion": "0.1.0",
     }
@@ -172,7 +197,8 @@ def _handshake() -> dict[str, Any]:
 
 def _security() -> dict[str, Any]:
     words = (
-        "One of: query, subprotocol, Authorization header. A bad one is accepted and closed with 1008 and the reason."
+        "One of: query, subprotocol, Authorization header. Over a WebSocket a bad one is accepted and closed with 1008 "
+        "and the reason; for server-sent events it is answered 401."
     )
     return {
         "query": {"type": "httpApiKey", "name": "token", "in": "query", "description": words},

@@ -20,6 +20,8 @@ from hub.errors import TABLE
 from tests.hub_process import HubProcess
 from tests.node import node
 
+from .stream import Stream
+
 VALIDATOR = Path(__file__).parents[2] / "docs" / "site"
 Frame = dict[str, Any]
 
@@ -44,9 +46,12 @@ def validator(document: Frame, message: str) -> Draft202012Validator:
     return Draft202012Validator({"components": document["components"], **payload})
 
 
-def fitting(document: Frame, frame: Frame) -> set[str]:
-    """The messages of the document that the frame could be."""
-    return {name for name in document["components"]["messages"] if validator(document, name).is_valid(frame)}
+def recognised(document: Frame, channel: str, frame: Frame) -> str:
+    """The one message of the document that the frame is: the channel has it, and it has all that is in the frame."""
+    [message] = [name for name in document["components"]["messages"] if validator(document, name).is_valid(frame)]
+    assert message in document["channels"][channel]["messages"]
+    assert not undescribed(document, message, frame), (message, frame)
+    return message
 
 
 def undescribed(document: Frame, message: str, frame: Frame) -> set[str]:
@@ -86,7 +91,7 @@ def test_it_is_a_valid_document(document: Frame) -> None:
 
 def test_every_frame_has_its_message_and_every_example_fits(document: Frame) -> None:
     messages = document["components"]["messages"]
-    models = {*frame_models.FROM_HUB, *wire.REQUESTS}
+    models = {*frame_models.TOLD, *frame_models.ANSWERS, frame_models.Close, *wire.REQUESTS}
     assert {one["title"] for one in messages.values()} == {model.__name__ for model in models}
     for name, message in messages.items():
         for example in message["examples"]:
@@ -106,8 +111,7 @@ class Conversation:
         """The next frame that is one of these messages."""
         while True:
             frame: Frame = json.loads(await asyncio.wait_for(self._socket.recv(), 5))
-            [message] = fitting(self._document, frame)
-            assert not undescribed(self._document, message, frame), (message, frame)
+            message = recognised(self._document, "stream", frame)
             self._seen.add(message)
             if message in wanted:
                 return frame
@@ -168,7 +172,39 @@ async def test_a_real_hub_says_and_takes_every_message(hub: HubProcess, document
         await alice.next("cursorMoved")
     async with conversation("?after=0123456789ab:1") as alice:
         assert (await alice.next("reset"))["reason"] == "replaced"
-    assert seen == set(document["components"]["messages"])
+    assert seen == set(document["channels"]["stream"]["messages"])
+
+
+@pytest.mark.anyio
+async def test_a_real_hub_says_every_message_as_an_event(hub: HubProcess, document: Frame) -> None:
+    token = hub.add_user("dave", subscribe=["room:*"])
+    seen: list[str] = []
+
+    async def until(stream: Stream, wanted: str) -> Frame:
+        while wanted not in seen:
+            event = await stream.next()
+            message = recognised(document, "serverSentEvents", event.json)
+            assert event.name == ("message" if message == "event" else event.json["type"])
+            assert "cursor" not in event.json or event.last_id == event.json["cursor"]
+            seen.append(message)
+        return event.json
+
+    stream = await Stream.open(hub, token, topics="room:2")
+    place = (await until(stream, "welcome"))["cursor"]
+    await until(stream, "presenceState")
+    (await Stream.open(hub, hub.add_user("erin", subscribe=["room:*"]), topics="room:2")).cut()
+    await until(stream, "presenceChange")
+    hub.publish(users=["dave"])
+    await until(stream, "event")
+    resumed = await Stream.open(hub, token, after=place)
+    await until(resumed, "cursorMoved")
+    lost = await Stream.open(hub, token, after="0123456789ab:1")
+    await until(lost, "reset")
+    hub.call("PATCH", "/v1/users/dave", json={"disabled": True})
+    assert (await until(stream, "close"))["reason"].startswith("user_disabled")
+    for one in (stream, resumed, lost):
+        one.cut()
+    assert set(seen) == set(document["channels"]["serverSentEvents"]["messages"])
 
 
 def test_what_it_says_of_close_codes_is_the_table(document: Frame) -> None:
