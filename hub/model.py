@@ -151,7 +151,7 @@ class Principal:
     @property
     def shown_source(self) -> str:
         """The publisher's name in events: ``user:<id>`` or ``service:<id>``. No client can choose it."""
-        return f"{self.kind}:{self.name}"
+        return f"{self.kind}:{tenancy.local(self.subject)}"
 
 
 class Draft(NamedTuple):

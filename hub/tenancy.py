@@ -50,21 +50,25 @@ def join(tenant: str, local: str) -> str:
 
 def split(full: str) -> tuple[str, str]:
     """Tenant and local name; the way back from ``join``."""
+    if SEPARATOR not in full:  # Here and below: most of the time, and quickly seen.
+        return DEFAULT, full
     tenant, _, name = full.rpartition(SEPARATOR)
     return tenant, name
 
 
 def of_kind(kind: str, full: str) -> str:
     """The name with what it names before it, in full: ``acme#alice``, a ``user``, is ``acme#user:alice``."""
+    if SEPARATOR not in full:
+        return f"{kind}:{full}"
     tenant, name = split(full)
     return join(tenant, f"{kind}:{name}")
 
 
 def local(full: str) -> str:
     """What people are shown: the name without its tenant."""
-    return full.rpartition(SEPARATOR)[2]
+    return full.rpartition(SEPARATOR)[2] if SEPARATOR in full else full
 
 
 def tenant_of(full: str) -> str:
     """Whose name it is."""
-    return full.rpartition(SEPARATOR)[0]
+    return full.rpartition(SEPARATOR)[0] if SEPARATOR in full else DEFAULT

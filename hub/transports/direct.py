@@ -21,9 +21,9 @@ from hub.transports.http import PUBLISH_PATH, Publishing
 from hub.transports.lobby import Lobby
 
 _PUBLISH = PUBLISH_PATH.encode()
-_LEFT_TO_THE_APP = (
-    b"transfer-encoding", b"expect", b"origin", b"upgrade", cloudevents.BINARY_HEADER, request_id.HEADER
-)  # fmt: skip
+_LEFT_TO_THE_APP = frozenset(
+    (b"transfer-encoding", b"expect", b"origin", b"upgrade", cloudevents.BINARY_HEADER, request_id.HEADER)
+)
 _CLOUDEVENTS = cloudevents.MEDIA_PREFIX
 
 
