@@ -74,11 +74,19 @@ def test_what_is_no_id_is_not_taken(hub: HubProcess, said: str) -> None:
     assert answer.headers["X-Request-ID"].startswith("r_")
 
 
-def test_a_publish_that_says_one_is_told_it(hub: HubProcess) -> None:
-    event = {"type": "t", "to": {"all": True}}
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_publish_that_says_one_is_told_it(hub: HubProcess, durable: bool) -> None:
+    event = {"type": "t", "to": {"all": True}, "durable": durable}
     answer = hub.http.post("/v1/events", json=event, headers=hub.admin_headers() | {"X-Request-ID": "mine"})
     assert answer.is_success
     assert answer.headers["X-Request-ID"] == "mine"
+    # Not the next one on the same connection.
+    assert "X-Request-ID" not in hub.http.post("/v1/events", json=event, headers=hub.admin_headers()).headers
+
+
+def test_a_publish_that_is_refused_is_told_it_too(hub: HubProcess) -> None:
+    answer = hub.http.post("/v1/events", json={}, headers=hub.admin_headers() | {"X-Request-ID": "mine"})
+    assert (answer.status_code, answer.headers["X-Request-ID"]) == (422, "mine")
 
 
 def record(message: str, *args: Any, failed: bool = False) -> logging.LogRecord:

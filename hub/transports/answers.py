@@ -5,6 +5,7 @@ from __future__ import annotations
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from hub.errors import HubError
+from hub.transports import request_id
 from hub.transports.middleware import API_HEADERS
 from hub.transports.problem import render
 
@@ -22,12 +23,18 @@ class Answers:
         self._defaults: Headers = []
         self._ok = _OK
 
-    def receipts(self, body: bytes, defaults: Headers, *, keep_alive: bool) -> bytes:
-        """A 200 with this JSON. ``defaults``: the server's headers, a new list whenever they change (for the date)."""
+    def receipts(self, body: bytes, defaults: Headers, *, keep_alive: bool, request: str = "") -> bytes:
+        """A 200 with this JSON. ``defaults``: the server's headers, a new list whenever they change (for the date).
+
+        ``request``: the id that the request named, if it did.
+        """
         if defaults is not self._defaults:
             self._defaults = defaults
             self._ok = _OK + b"".join([b"%b: %b\r\n" % header for header in defaults])
-        return b"%bcontent-length: %d\r\n%b\r\n%b" % (self._ok, len(body), b"" if keep_alive else _CLOSE, body)
+        more = b"" if keep_alive else _CLOSE
+        if request:
+            more += b"%b: %b\r\n" % (request_id.HEADER, request.encode())
+        return b"%bcontent-length: %d\r\n%b\r\n%b" % (self._ok, len(body), more, body)
 
     def problem(self, refusal: HubError, defaults: Headers, *, keep_alive: bool, more: Headers | None = None) -> bytes:
         """A refusal (RFC 9457). ``more``: headers besides those that every answer has."""

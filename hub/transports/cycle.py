@@ -34,11 +34,13 @@ class _Nobody:
 class PublishCycle:
     """A publish under way, in the place of uvicorn's cycle, so that requests behind it wait for it."""
 
-    __slots__ = ("_body", "caller", "disconnected", "keep_alive", "more_body", "response_complete")
+    __slots__ = ("_body", "caller", "disconnected", "keep_alive", "more_body", "request", "response_complete")
 
     message_event = _Nobody()
 
-    def __init__(self, *, keep_alive: bool) -> None:
+    def __init__(self, *, keep_alive: bool, request: str = "") -> None:
+        """``request``: the id that the request named, if it did."""
+        self.request = request
         self.keep_alive = keep_alive
         self.response_complete = self.disconnected = False
         self.more_body = True

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hub.errors import HubError
 from hub.model import Principal
-from hub.transports import cloudevents, request_id
+from hub.transports import cloudevents
 from hub.transports.address import Proxies
 from hub.transports.connection import Surroundings
 from hub.transports.credentials import Authenticate, from_headers, only_token
@@ -21,9 +21,7 @@ from hub.transports.http import PUBLISH_PATH, Publishing
 from hub.transports.lobby import Lobby
 
 _PUBLISH = PUBLISH_PATH.encode()
-_LEFT_TO_THE_APP = frozenset(
-    (b"transfer-encoding", b"expect", b"origin", b"upgrade", cloudevents.BINARY_HEADER, request_id.HEADER)
-)
+_LEFT_TO_THE_APP = frozenset((b"transfer-encoding", b"expect", b"origin", b"upgrade", cloudevents.BINARY_HEADER))
 _CLOUDEVENTS = cloudevents.MEDIA_PREFIX
 
 

@@ -16,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hub.errors import HubError, NotYet
-from hub.transports import door
+from hub.transports import door, request_id
 from hub.transports.answers import Answers, Headers
 from hub.transports.arrival import Arrival, SocketArrival, StreamArrival
 from hub.transports.cycle import Flow, PublishCycle
@@ -226,7 +226,8 @@ class HubHttpProtocol(HttpToolsProtocol):
 
     def _begin_publish(self) -> bool:
         """Whether it can be answered here: not if it has to be waited for who calls."""
-        cycle = PublishCycle(keep_alive=self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive())
+        keep_alive = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
+        cycle = PublishCycle(keep_alive=keep_alive, request=request_id.given(self.headers))
         try:
             cycle.caller = self._direct.caller(self.headers)
         except NotYet:
@@ -239,6 +240,17 @@ class HubHttpProtocol(HttpToolsProtocol):
         return True
 
     def _publish(self, cycle: PublishCycle) -> None:
+        if not cycle.request:
+            self._carry_out(cycle)
+            return
+        # Taken back: what else this connection does is not that request's. A task begins with what is set here.
+        before = request_id.current.set(cycle.request)
+        try:
+            self._carry_out(cycle)
+        finally:
+            request_id.current.reset(before)
+
+    def _carry_out(self, cycle: PublishCycle) -> None:
         try:
             assert cycle.caller is not None, "a caller who is not refused is known"
             answer = self._direct.publishing(cycle.caller, cycle.take_body())
@@ -261,7 +273,8 @@ class HubHttpProtocol(HttpToolsProtocol):
             self._answer(cycle, body)
 
     def _answer(self, cycle: PublishCycle, body: bytes) -> None:
-        self._end(cycle, _answers.receipts(body, self.server_state.default_headers, keep_alive=cycle.keep_alive))
+        defaults = self.server_state.default_headers
+        self._end(cycle, _answers.receipts(body, defaults, keep_alive=cycle.keep_alive, request=cycle.request))
 
     def _answer_failure(self, cycle: PublishCycle, error: Exception) -> None:
         if not isinstance(error, HubError):
@@ -270,7 +283,9 @@ class HubHttpProtocol(HttpToolsProtocol):
             cycle.keep_alive = False
         elif error.kind.status >= 500:
             self._direct.tell(error)
-        self._end(cycle, _answers.problem(error, self.server_state.default_headers, keep_alive=cycle.keep_alive))
+        named = [(request_id.HEADER, cycle.request.encode())] if cycle.request else None
+        defaults = self.server_state.default_headers
+        self._end(cycle, _answers.problem(error, defaults, keep_alive=cycle.keep_alive, more=named))
 
     def _end(self, cycle: PublishCycle, answer: bytes) -> None:
         cycle.response_complete = True

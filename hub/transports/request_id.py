@@ -1,8 +1,8 @@
 """A name for each request, so that what a caller saw and what the log says can be put together. Plain ASGI.
 
 A caller's or a proxy's ``X-Request-ID`` is taken, if it is one; otherwise the request gets one. The answer has it, and
-so has every log line that is written meanwhile. (A publish without the header that takes the short way before ASGI has
-none, and needs none: its event has an id.) Knows only ids.
+so has every log line that is written meanwhile. (A publish that takes the short way before ASGI has the one that it
+names, and otherwise none: its event has an id.) Knows only ids.
 """
 
 from __future__ import annotations
