@@ -127,6 +127,22 @@ async def test_a_refused_event_does_not_hold_up_the_others(hub: FakeHub, named: 
         await buffer.close()
 
 
+async def test_a_request_of_which_all_is_refused(hub: FakeHub) -> None:
+    """A service that was granted too little: each event is told so, and the buffer goes on."""
+    refusing(hub, *range(1000))
+    failed: list[Any] = []
+    async with publisher_of(hub) as publisher:
+        buffer = publisher.buffer(linger=60, on_failed=lambda event, error: failed.append((event.data, error)))
+        for number in range(1001):
+            await buffer.add("n", number, topics=["x"])
+        with pytest.raises(PublishFailed, match="1000 events"):
+            await buffer.close()
+    assert [number for number, _ in failed] == list(range(1000))
+    assert {type(error) for _, error in failed} == {Refused}
+    assert sent(hub)[-1] == [1000]
+    assert sum(map(len, sent(hub))) < 20 * 1000  # Not each as often as there are others.
+
+
 async def test_a_failure_that_nobody_looks_at_is_logged(hub: FakeHub, caplog: pytest.LogCaptureFixture) -> None:
     refusing(hub, 1)
     with caplog.at_level(logging.ERROR, "hub_client"):

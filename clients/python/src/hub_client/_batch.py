@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from hub_client._frames import encode
 from hub_client._models import NewEvent
@@ -11,6 +12,8 @@ from hub_client._models import NewEvent
 # One request: what the hub takes (docs/protocol.md, section 2), and half of its default ``max_request_bytes``.
 MAX_EVENTS = 1000
 MAX_BYTES = 4 << 20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,16 @@ class Batch:
             size += length
         if self.texts:
             yield replace(self, ids=self.ids[start:], texts=self.texts[start:])
+
+
+def split(refused: list[T], index: int | None) -> list[list[T]]:
+    """What to send instead of several events that were refused together, so that those to blame are refused alone.
+
+    ``index``: the one that the hub named. What may hold more of them is halved: each is not sent over and over again,
+    however many are to blame.
+    """
+    parts, rest = [], refused
+    if index is not None and 0 <= index < len(refused):
+        parts, rest = [refused[:index], refused[index : index + 1]], refused[index + 1 :]
+    middle = len(rest) // 2
+    return [part for part in (*parts, rest[:middle], rest[middle:]) if part]

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hub_client._backlog import Backlog, Waiting, batch_of
-from hub_client._batch import Batch
+from hub_client._batch import Batch, split
 from hub_client._errors import PublishFailed, Refused
 from hub_client._frames import encode
 from hub_client._models import Json, NewEvent, Priority, Receipt, as_event, said
@@ -217,33 +217,29 @@ class AsyncBuffer:
 
     async def _send(self, items: list[_Item]) -> None:
         """Publish the oldest ones. Returns once all of them are settled, each by a receipt or a refusal."""
-        batch = batch_of(items)
-        try:
-            receipts = await self._post(batch, batch.array)
-        except Refused as refused:
-            # None of them was taken.
-            if refused.status == 401:
-                raise
-            if len(items) == 1:
-                self._fail(items[0], refused)
-                self._settle(1)
+        todo = deque([items])
+        while todo:
+            part = todo.popleft()
+            batch = batch_of(part)
+            try:
+                receipts = await self._post(batch, batch.array)
+            except Refused as refused:
+                if refused.status == 401:
+                    raise
+                if len(part) > 1:  # None of them was taken.
+                    todo.extendleft(reversed(split(part, refused.index)))
+                    continue
+                self._fail(part[0], refused)
+            except PublishFailed as failed:
+                if batch.durable:
+                    raise
+                for item in part:
+                    self._fail(item, failed)
             else:
-                # The one that it names alone, so that it is refused alone; if it names none, the search is by halves.
-                middle = refused.index if refused.index in range(1, len(items)) else 0
-                middle = middle or (1 if refused.index == 0 else len(items) // 2)
-                await self._send(items[:middle])
-                await self._send(items[middle:])
-        except PublishFailed as failed:
-            if batch.durable:
-                raise
-            for item in items:
-                self._fail(item, failed)
-            self._settle(len(items))
-        else:
-            for item, receipt in zip(items, receipts, strict=True):
-                if not item.told.done():
-                    item.told.set_result(receipt)
-            self._settle(len(items))
+                for item, receipt in zip(part, receipts, strict=True):
+                    if not item.told.done():
+                        item.told.set_result(receipt)
+            self._settle(len(part))
 
     def _settle(self, count: int) -> None:
         self._backlog.settle(count)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hub_client._batch import Batch
+from hub_client._batch import Batch, split
 from hub_client._errors import Refused
 
 
@@ -50,9 +50,4 @@ class Round:
         if len(rows) == 1:
             self.parked.append((rows[0], refusal))
             return
-        index = refusal.index
-        if index is not None and 0 <= index < len(rows):
-            parts = [rows[:index], rows[index : index + 1], rows[index + 1 :]]
-        else:
-            parts = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
-        self._todo.extendleft(reversed([part for part in parts if part]))
+        self._todo.extendleft(reversed(split(rows, refusal.index)))
