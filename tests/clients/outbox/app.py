@@ -1,4 +1,4 @@
-"""The tables that the outbox's tests write to, and processes to be killed: ``python -m tests.clients.outbox_app``.
+"""The tables that the outbox's tests write to, and processes to be killed: ``python -m tests.clients.outbox.app``.
 
 ``write <database> <prefix> <tenths>``: an application that commits orders with their events, several a transaction, and
 prints the number of each order that is committed. Every third transaction is rolled back.
