@@ -1,15 +1,18 @@
-"""The relay: what is refused is parked, and a hub that is away is waited for."""
+"""The relay: what is refused is parked, and a hub or a database that is away is waited for."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import pytest
 from hub_client import AsyncPublisher, PublishFailed, Refused, Rejected
 from hub_client.outbox import AsyncRelay, Parked, Progress, Status
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.clients.fake_hub import FakeHub
 from tests.clients.test_publisher import publisher_of
@@ -69,6 +72,47 @@ async def test_a_hub_that_is_away_is_waited_for(engine: AsyncEngine, hub: FakeHu
         relay.stop()
         await running
     assert await waiting(engine) == Status(0, 0, 0.0)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_database_that_is_away_is_waited_for(database: str, engine: AsyncEngine, hub: FakeHub) -> None:
+    """It starts up, and then the application holds all its connections."""
+    await add(engine, 1)
+    problems: list[Exception] = [
+        OSError("refused"),
+        asyncpg.CannotConnectNowError("the database system is starting up"),
+    ]
+
+    async def connect() -> Any:
+        if problems:
+            raise problems.pop()
+        return await asyncpg.connect(database.replace("+asyncpg", ""))
+
+    shared = create_async_engine(
+        "postgresql+asyncpg://", async_creator=connect, pool_size=1, max_overflow=0, pool_timeout=0
+    )
+    rounds: list[Progress] = []
+    async with publisher_of(hub) as publisher, asyncio.timeout(20):
+        relay = AsyncRelay(shared, outbox, publisher, poll=0.01, on_progress=rounds.append)
+        running = asyncio.create_task(relay.run())
+
+        async def until(holds: Callable[[], object]) -> None:
+            while not holds():
+                assert not running.done()
+                await asyncio.sleep(0.01)
+
+        await until(lambda: sent(hub) == [1])
+        assert sum(progress.error is not None for progress in rounds) == 2
+        while shared.pool.checkedout():
+            await asyncio.sleep(0.001)
+        async with shared.connect():
+            rounds.clear()
+            await add(engine, 2)
+            await until(lambda: rounds and isinstance(rounds[-1].error, NoConnectionFree))
+        await until(lambda: sent(hub) == [1, 2])
+        relay.stop()
+        await running
+    await shared.dispose()
 
 
 async def test_credentials_that_are_refused_park_nothing(engine: AsyncEngine, hub: FakeHub) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     Double,
     Executable,
     Index,
@@ -213,11 +212,3 @@ class Outbox:
     def _are_parked(self, ids: Sequence[str] | None) -> Any:
         parked = self.table.c.parked_at.is_not(None)
         return parked if ids is None else parked & self.table.c.event_id.in_(ids)
-
-
-def lag_of(outbox: Outbox, connection: Connection) -> float:
-    """How long the oldest event that waits has, in seconds."""
-    table = outbox.table
-    oldest = select(table.c.created_at).where(table.c.parked_at.is_(None)).order_by(table.c.id).limit(1)
-    created = connection.execute(oldest).scalar()
-    return 0.0 if created is None else max(0.0, time.time() - created)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hub_client._errors import PublishFailed, Refused
@@ -18,7 +17,7 @@ from hub_client._publisher import AsyncPublisher
 from hub_client._sync_publisher import Publisher
 from hub_client.outbox._outbox import Outbox
 from hub_client.outbox._round import Round
-from hub_client.outbox._store import Store
+from hub_client.outbox._store import Store, what_a_database_raises
 
 log = logging.getLogger("hub_client.outbox")
 
@@ -105,18 +104,12 @@ class AsyncRelay:
                 return sent
 
     async def _round(self) -> Progress:
-        done = Round([])
         try:
             async with self._engine.connect() as connection:
                 done = Round(await connection.run_sync(self._store.take))
-                if not self._store.holds_locks(connection.sync_connection):  # type: ignore[arg-type]
-                    await connection.rollback()
                 error = await self._publish(done)
-                await connection.run_sync(self._store.settle, done)
-                await connection.commit()
-                lag = await connection.run_sync(self._store.lag)
-                await connection.rollback()
-        except (DBAPIError, OSError) as broken:
+                lag = await connection.run_sync(self._store.settle, done)
+        except what_a_database_raises(self._engine.dialect) as broken:
             # What was sent is sent again, under the same ids.
             return Progress(0, 0, 0.0, broken)
         return Progress(len(done.sent), len(done.parked), lag, error)
@@ -190,14 +183,9 @@ class Relay:
         try:
             with self._engine.connect() as connection:
                 done = Round(self._store.take(connection))
-                if not self._store.holds_locks(connection):
-                    connection.rollback()
                 error = self._publish(done)
-                self._store.settle(connection, done)
-                connection.commit()
-                lag = self._store.lag(connection)
-                connection.rollback()
-        except (DBAPIError, OSError) as broken:
+                lag = self._store.settle(connection, done)
+        except what_a_database_raises(self._engine.dialect) as broken:
             return Progress(0, 0, 0.0, broken)
         return Progress(len(done.sent), len(done.parked), lag, error)
 

@@ -11,24 +11,27 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Dialect, delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
-from hub_client.outbox._outbox import Outbox, lag_of
+from hub_client.outbox._outbox import Outbox
 from hub_client.outbox._round import Round, Row
 
 _RELAYS = 0x6875_6202
 
 
 class Store:
-    """The table, for a relay. ``take``, publish, ``settle``."""
+    """The table, for a relay. ``take``, publish, ``settle``, on one connection; transactions begin and end in here."""
 
     def __init__(self, outbox: Outbox, limit: int) -> None:
-        self._outbox = outbox
         self._table = outbox.table
         self._limit = limit
 
     def take(self, connection: Connection) -> list[Row]:
-        """The next rows, in order. Where ``holds_locks``, they are this transaction's until it ends."""
+        """The next rows, in order. On PostgreSQL they are locked until ``settle``, or until the connection is closed.
+
+        Elsewhere no transaction is kept open for as long as publishing takes.
+        """
         table = self._table
         waiting = table.c.parked_at.is_(None)
         wanted = (
@@ -37,8 +40,10 @@ class Store:
             .order_by(table.c.id)
             .limit(self._limit)
         )
-        if not self.holds_locks(connection):
-            return [Row(*row) for row in connection.execute(wanted)]
+        if connection.dialect.name != "postgresql":
+            rows = [Row(*row) for row in connection.execute(wanted)]
+            connection.rollback()
+            return rows
         rows = [Row(*row) for row in connection.execute(wanted.with_for_update(skip_locked=True))]
         first: dict[str, int] = {}
         for row in rows:
@@ -58,8 +63,8 @@ class Store:
             row for row in rows if row.key is None or (row.key in ours and row.id < blocked.get(row.key, row.id + 1))
         ]
 
-    def settle(self, connection: Connection, done: Round) -> None:
-        """Delete what was sent, park what was refused."""
+    def settle(self, connection: Connection, done: Round) -> float:
+        """Delete what was sent, park what was refused. Returns for how long the oldest that waits has, in seconds."""
         table = self._table
         sent = [row.id for row in done.sent]
         for start in range(0, len(sent), 500):
@@ -67,15 +72,11 @@ class Store:
         for row, refusal in done.parked:
             values = {"parked_at": time.time(), "code": refusal.code, "reason": refusal.detail}
             connection.execute(update(table).where(table.c.id == row.id).values(values))
-
-    def lag(self, connection: Connection) -> float:
-        """How long the oldest event that waits has, in seconds."""
-        return lag_of(self._outbox, connection)
-
-    @staticmethod
-    def holds_locks(connection: Connection) -> bool:
-        """Whether rows are locked while they are published. Elsewhere a transaction is not kept open for so long."""
-        return connection.dialect.name == "postgresql"
+        connection.commit()
+        oldest = select(table.c.created_at).where(table.c.parked_at.is_(None)).order_by(table.c.id).limit(1)
+        created = connection.execute(oldest).scalar()
+        connection.rollback()
+        return 0.0 if created is None else max(0.0, time.time() - created)
 
     def _own_keys(self, connection: Connection, first_of_each: Sequence[int]) -> set[str]:
         """The keys that no other relay is at, of those of these rows; held until the transaction ends."""
@@ -85,3 +86,13 @@ class Store:
         lock = func.pg_try_advisory_xact_lock(_RELAYS, func.hashtext(table.c.key))
         keys = connection.execute(select(table.c.key, lock).where(table.c.id.in_(first_of_each)))
         return {key for key, is_ours in keys if is_ours}
+
+
+def what_a_database_raises(dialect: Dialect) -> tuple[type[Exception], ...]:
+    """Whatever happens to a connection, or while it is made or waited for.
+
+    SQLAlchemy passes the errors of ``asyncpg.connect`` on as they are (2.0), such as that the server starts up.
+    """
+    asyncpg = getattr(dialect.loaded_dbapi, "asyncpg", None)
+    raw = () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
+    return (SQLAlchemyError, OSError, *raw)
