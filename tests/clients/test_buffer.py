@@ -60,8 +60,9 @@ async def test_a_full_request_does_not_linger(hub: FakeHub) -> None:
 
 async def test_one_alone_waits_for_the_linger_only(hub: FakeHub) -> None:
     async with publisher_of(hub) as publisher, publisher.buffer(linger=0.01) as buffer:
-        receipt = await (await buffer.add("n", 1, topics=["x"], id="mine"))
+        receipt = await (await buffer.add("n", 1, topics=["x"], id="mine", exclude=["tab-00000001"]))
     assert receipt.id == "mine"
+    assert published(hub)[0][0]["exclude"] == ["tab-00000001"]
 
 
 async def test_requests_have_their_size(hub: FakeHub) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
+from collections.abc import Callable
 from importlib.metadata import requires
 
 import hub_client
@@ -16,10 +18,12 @@ from hub_client import (
     Buffer,
     Client,
     Inbox,
+    NewEvent,
     Publisher,
     Subscription,
     _errors,
 )
+from hub_client.outbox import Outbox
 
 
 def test_everything_public_is_exported_and_sorted() -> None:
@@ -70,3 +74,15 @@ def test_the_sync_versions_are_the_async_ones() -> None:
                 assert set(theirs) <= set(ours), name
             else:
                 assert [str(one) for one in ours.values()] == [str(one) for one in theirs.values()], name
+
+
+def test_what_can_be_said_of_an_event_is_the_same_everywhere() -> None:
+    def of(function: Callable[..., object], *besides: str) -> dict[str, str]:
+        parameters = inspect.signature(function).parameters
+        return {name: str(one) for name, one in parameters.items() if name not in ("self", *besides)}
+
+    assert of(AsyncBuffer.add) == of(AsyncPublisher.publish)
+    assert of(Outbox.add, "session", "key") == of(AsyncPublisher.publish, "durable")
+    fields = {field.name for field in dataclasses.fields(NewEvent)}
+    assert set(of(AsyncPublisher.publish)) == fields - {"cloudevent"}
+    assert set(of(AsyncClient.publish, "echo")) == fields - {"cloudevent", "exclude"}

@@ -106,6 +106,7 @@ class AsyncBuffer:
         collapse_key: str | None = None,
         priority: Priority | None = None,
         display: Mapping[str, str] | None = None,
+        exclude: Iterable[str] = (),
     ) -> asyncio.Future[Receipt]:
         """Add an event; see ``NewEvent`` for the arguments. The future may be ignored."""
         return await self.add_event(
@@ -117,6 +118,7 @@ class AsyncBuffer:
                 id,
                 durable,
                 ttl,
+                exclude,
                 collapse_key=collapse_key,
                 priority=priority,
                 display=display,

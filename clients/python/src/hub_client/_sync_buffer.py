@@ -54,6 +54,7 @@ class Buffer:
         collapse_key: str | None = None,
         priority: Priority | None = None,
         display: Mapping[str, str] | None = None,
+        exclude: Iterable[str] = (),
     ) -> Future[Receipt]:
         """Add an event. The future may be ignored."""
         return self.add_event(
@@ -65,6 +66,7 @@ class Buffer:
                 id,
                 durable,
                 ttl,
+                exclude,
                 collapse_key=collapse_key,
                 priority=priority,
                 display=display,

@@ -114,6 +114,7 @@ class Outbox:
         collapse_key: str | None = None,
         priority: Priority | None = None,
         display: Mapping[str, str] | None = None,
+        exclude: Iterable[str] = (),
     ) -> str:
         """Add an event to the session: it goes if the session's transaction is committed. Returns the event's id.
 
@@ -122,17 +123,16 @@ class Outbox:
         one, events are in no order. The other arguments are those of ``NewEvent``; all events are durable, and ``ttl``
         counts from when it is published.
         """
-        said_type, said_data = said(type, data)
         return self.add_event(
             session,
             NewEvent(
-                said_type,
-                said_data,
+                *said(type, data),
                 users,
                 topics,
                 all,
                 id,
                 ttl=ttl,
+                exclude=exclude,
                 collapse_key=collapse_key,
                 priority=priority,
                 display=display,
