@@ -83,10 +83,10 @@ class EmbeddedHub:
         kind: Literal["user", "service"] = "service" if service else "user"
         return self._application.identity.hand_out(user, grants, tuple(map(topic, topics)), kind).token
 
-    def publisher(self, name: str = "app", *, publish: tuple[str, ...] = _EVERYTHING) -> AsyncPublisher:
+    def publisher(self, name: str = "app", *, publish: Sequence[str] = _EVERYTHING) -> AsyncPublisher:
         """A publisher without a request and without a token, which publishes as ``service:<name>``.
 
         It may publish to the topics that match ``publish``; whoever has this object has these rights. Other than that
         it is the client's: same arguments, receipts and errors, buffer and outbox included.
         """
-        return InProcessPublisher(self._application.publishing, name, publish)
+        return InProcessPublisher(self._application.publishing, name, tuple(publish))

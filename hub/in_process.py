@@ -27,12 +27,11 @@ class InProcessPublisher(AsyncPublisher):
         self._principal = Principal(
             name, "service", "in-process", math.inf, grants=Grants(publish=tuple(map(check_pattern, publish)))
         )
-        self._post = self._post_here
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._principal.source}>"
 
-    async def _post_here(self, body: str, doubt: Doubt) -> Any:
+    async def _post(self, body: str, doubt: Doubt) -> Any:
         with doubt.about():
             try:
                 answer = self._publishing(self._principal, body.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, TypeVar
@@ -45,8 +46,8 @@ class Backlog(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __iter__(self) -> islice[Waiting[T]]:
-        return islice(self._items, None)
+    def __iter__(self) -> Iterator[Waiting[T]]:
+        return iter(self._items)
 
     def has_room_for(self, size: int) -> bool:
         """Whether one more may be added: always if there is nothing else."""

@@ -61,8 +61,6 @@ class AsyncPublisher:
             service_secret=service_secret,
         )
 
-        self._post = self._post_over_http
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._calls.address.base}>"
 
@@ -168,7 +166,7 @@ class AsyncPublisher:
             raise PublishFailed(f"not acknowledged: {error}", batch.ids) from error
         return [Receipt.from_json(receipt) for receipt in (answer if isinstance(answer, list) else [answer])]
 
-    async def _post_over_http(self, body: str, doubt: Doubt) -> Any:
+    async def _post(self, body: str, doubt: Doubt) -> Any:
         """The hub's answer; raises ``Refused``, ``Rejected`` or ``Unavailable``."""
 
         async def post(token: str) -> Any:

@@ -55,7 +55,7 @@ class AsyncSubscription:
         self._client = AsyncClient(
             url,
             topics=topics,
-            after=cursor.load() or ("earliest" if start == "earliest" else None),
+            after=self._place.stored or ("earliest" if start == "earliest" else None),
             service_id=service_id,
             service_secret=service_secret,
             username=username,
@@ -113,7 +113,7 @@ class Subscription:
         self._client = Client(
             url,
             topics=topics,
-            after=cursor.load() or ("earliest" if start == "earliest" else None),
+            after=self._place.stored or ("earliest" if start == "earliest" else None),
             service_id=service_id,
             service_secret=service_secret,
             username=username,
@@ -155,23 +155,23 @@ class _Place:
     def __init__(self, store: CursorStore) -> None:
         self._store = store
         self._current: str | None = None
-        self._saved = store.load()
+        self.stored = store.load()
 
     def begin(self, cursor: str | None) -> None:
         """A program that is killed before its first event is not to lose its place, either."""
-        if self._saved is None and cursor is not None and cursor != "earliest":
+        if self.stored is None and cursor is not None and cursor != "earliest":
             self._save(cursor)
 
     def at(self, event: Event) -> None:
         self._current = event.cursor
 
     def done(self) -> None:
-        if self._current is not None and self._current != self._saved:
+        if self._current is not None and self._current != self.stored:
             self._save(self._current)
 
     def _save(self, cursor: str) -> None:
         self._store.save(cursor)
-        self._saved = cursor
+        self.stored = cursor
 
 
 def _tell_gap(gap: Reset) -> None:
