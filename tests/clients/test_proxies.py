@@ -46,8 +46,8 @@ async def test_any_other_is_reached_through_the_proxy(proxied: list[str]) -> Non
     with pytest.raises(Unavailable):
         await AsyncClient("http://hub.invalid:8000", token=jwt(), open_timeout=0.5).start()
     assert proxied[0].startswith("CONNECT hub.invalid:8000 ")
-    proxied.clear()
     async with AsyncPublisher("http://hub.invalid:8000", token="t", timeout=0.5) as publisher:
         with pytest.raises(PublishFailed):
             await publisher.publish("x", all=True)
-    assert proxied[0].startswith("POST http://hub.invalid:8000/v1/events ")
+    # Behind a last attempt of the other, which may be on its way still.
+    assert proxied[-1].startswith("POST http://hub.invalid:8000/v1/events ")
